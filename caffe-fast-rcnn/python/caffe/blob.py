@@ -1,0 +1,172 @@
+"""Blob: an array of activations or parameters and its diff, seen as numpy by users and as torch by layers."""
+import torch
+
+from . import common
+
+
+class SyncedArray:
+    """One array with a host and a device side; a side is copied only when it is read and the other was written.
+
+    In CPU mode both sides are the same memory.
+    """
+
+    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer")
+
+    def __init__(self, shape, tensor=None):
+        self.shape, self._tensor, self._host, self._host_is_newer = tuple(shape), tensor, None, False
+
+    @property
+    def allocated(self):
+        return self._tensor is not None
+
+    def tensor(self):
+        """The array on the current device, for reading; zeros when nobody wrote it."""
+        device = common.device()
+        if self._host_is_newer:
+            self._tensor, self._host_is_newer = self._host.to(device), False
+        elif self._tensor is None:
+            self._tensor = torch.zeros(self.shape, dtype=common.dtype(), device=device)
+        elif self._tensor.device != device:
+            self._tensor, self._host = self._tensor.to(device), None
+        return self._tensor
+
+    def mutable_tensor(self):
+        """The array on the current device, for writing in place."""
+        tensor = self.tensor()
+        self._host = None
+        return tensor
+
+    def set(self, tensor):
+        """Take `tensor` as the new content, without a copy."""
+        self.shape, self._tensor, self._host, self._host_is_newer = tuple(tensor.shape), tensor, None, False
+
+    def numpy(self):
+        """A writable numpy view of the host side, which counts as written from now on."""
+        tensor = self._tensor if self._tensor is not None else self.tensor()
+        if tensor.device.type == "cpu":
+            return tensor.numpy()
+        if self._host is None:
+            self._host = tensor.cpu()
+        self._host_is_newer = True
+        return self._host.numpy()
+
+    def reshaped(self, shape):
+        """A SyncedArray of another shape: the same numbers where the count allows it, else unwritten."""
+        out = SyncedArray(shape)
+        if self._host_is_newer or self._tensor is not None:
+            source = self._host if self._host_is_newer else self._tensor
+            if source.numel() == torch.Size(shape).numel():
+                out.set(source.reshape(shape))
+        return out
+
+
+class Blob:
+    """data and diff of one shape; pycaffe's Blob.
+
+    data, diff:  writable numpy arrays, C order not promised (as NCHW indices they always are)
+    tensor:      the data as a torch tensor on the current device; assigning replaces it and the shape follows
+    diff_tensor: the same for the diff; zeros until somebody writes it
+    A tensor that was read must not be written: ask `mutable_tensor()` for that.
+    """
+
+    def __init__(self, *shape):
+        self._shape = tuple(int(d) for d in shape)
+        self._data, self._diff = SyncedArray(self._shape), None
+
+    # ---- pycaffe's side
+
+    @property
+    def shape(self):
+        return self._shape
+
+    @property
+    def data(self):
+        return self._data.numpy()
+
+    @property
+    def diff(self):
+        return self._diff_array().numpy()
+
+    @property
+    def count(self):
+        return torch.Size(self._shape).numel()
+
+    num = property(lambda self: self._legacy_dim(0))
+    channels = property(lambda self: self._legacy_dim(1))
+    height = property(lambda self: self._legacy_dim(2))
+    width = property(lambda self: self._legacy_dim(3))
+
+    def _legacy_dim(self, axis):
+        if len(self._shape) > 4:
+            raise common.CaffeError("Blob of %d axes %s has no num/channels/height/width (at most 4 axes); use shape"
+                                    % (len(self._shape), self._shape))
+        return self._shape[axis] if axis < len(self._shape) else 1
+
+    def reshape(self, *shape):
+        """Change the shape; the numbers stay when their count does, else data and diff are zero again."""
+        shape = tuple(int(d) for d in (shape[0] if len(shape) == 1 and hasattr(shape[0], "__len__") else shape))
+        if shape == self._shape and self._data.shape == shape:
+            return
+        self._shape = shape
+        self._data = self._data.reshaped(shape)
+        self._diff = self._diff.reshaped(shape) if self._diff is not None else None
+
+    # ---- the layers' side
+
+    @property
+    def tensor(self):
+        return self._data.tensor()
+
+    @tensor.setter
+    def tensor(self, value):
+        self._data.set(value)
+        if self._shape != self._data.shape:
+            self._shape, self._diff = self._data.shape, None
+
+    def mutable_tensor(self):
+        return self._data.mutable_tensor()
+
+    @property
+    def diff_tensor(self):
+        return self._diff_array().tensor()
+
+    @diff_tensor.setter
+    def diff_tensor(self, value):
+        if tuple(value.shape) != self._shape:
+            raise common.CaffeError("diff of shape %s for a blob of shape %s" % (tuple(value.shape), self._shape))
+        self._diff_array().set(value)
+
+    def mutable_diff_tensor(self):
+        return self._diff_array().mutable_tensor()
+
+    def add_diff(self, value):
+        """Accumulate into the diff (what backward does for parameters)."""
+        if self.has_diff:
+            self._diff.mutable_tensor().add_(value.reshape(self._shape))
+        else:
+            self._diff_array().set(value.reshape(self._shape).clone())
+
+    def zero_diff(self):
+        """Forget the diff: it reads as zeros from now on (the memory stays for views that users hold)."""
+        if self.has_diff:
+            self._diff.mutable_tensor().zero_()
+
+    @property
+    def has_diff(self):
+        """Whether a diff was ever written; False means it reads as zeros and costs no memory."""
+        return self._diff is not None and self._diff.allocated
+
+    def share_data(self, other):
+        """Show the very array of `other` (same shape): writing one writes both."""
+        self._data, self._shape = other._data, other._shape
+        if self._diff is not None and self._diff.shape != self._shape:
+            self._diff = None
+
+    def share_diff(self, other):
+        """Use the diff array of `other`."""
+        self._diff = other._diff_array()
+
+    def _diff_array(self):
+        if self._diff is None or self._diff.shape != self._shape:
+            self._diff = SyncedArray(self._shape)
+        return self._diff

@@ -1,0 +1,111 @@
+"""State that one process has once: mode, device, seed, log, and the error every mistake of a user ends in.
+
+Follows Caffe's `Caffe` singleton: CPU mode at start, the GPU of `set_device` in GPU mode.
+"""
+import datetime
+import enum
+import os
+import sys
+
+import numpy as np
+import torch
+
+
+class CaffeError(Exception):
+    """A mistake in a prototxt, a weight file or a call; one line: who, expected, got, remedy."""
+
+
+class Phase(enum.IntEnum):
+    """TRAIN or TEST; compares as pycaffe's integers and prints as the name."""
+
+    TRAIN = 0
+    TEST = 1
+
+    def __str__(self):
+        return self.name
+
+
+TRAIN, TEST = Phase.TRAIN, Phase.TEST
+
+
+class _State:
+    device = torch.device("cpu")
+    gpu_index = 0
+    dtype = torch.float32
+    generator = None
+    log_level = int(os.environ.get("GLOG_minloglevel", "0"))
+
+
+def set_mode_cpu():
+    """Run every layer on the CPU (the mode at start)."""
+    _State.device, _State.generator = torch.device("cpu"), None
+
+
+def set_mode_gpu():
+    """Run every layer on the GPU of `set_device` (GPU 0 unless said).  Raises CaffeError without CUDA."""
+    if not torch.cuda.is_available():
+        raise CaffeError("set_mode_gpu: this PyTorch (%s) finds no CUDA device; use set_mode_cpu(), or install a "
+                         "CUDA build of PyTorch and check nvidia-smi" % torch.__version__)
+    if _State.gpu_index >= torch.cuda.device_count():
+        raise CaffeError("set_device(%d): there are %d CUDA devices, numbered from 0"
+                         % (_State.gpu_index, torch.cuda.device_count()))
+    torch.cuda.set_device(_State.gpu_index)
+    _State.device, _State.generator = torch.device("cuda", _State.gpu_index), None
+
+
+def set_device(index):
+    """Choose the GPU that GPU mode uses."""
+    _State.gpu_index = int(index)
+    if _State.device.type == "cuda":
+        set_mode_gpu()
+
+
+def device():
+    """The torch.device that arithmetic runs on now."""
+    return _State.device
+
+
+def dtype():
+    """The number type of new blobs: float32, unless a gradient check runs in float64."""
+    return _State.dtype
+
+
+def set_dtype(value):
+    """Set the number type of blobs made from now on (torch.float32 or torch.float64)."""
+    _State.dtype = value
+
+
+def set_random_seed(seed):
+    """Seed fillers, dropout and random data on the current device."""
+    generator().manual_seed(int(seed))
+
+
+def generator():
+    """The torch.Generator of the current device; seeded from the system until `set_random_seed`."""
+    if _State.generator is None:
+        _State.generator = torch.Generator(_State.device)
+        _State.generator.seed()
+    return _State.generator
+
+
+def random_state():
+    """The generator's state as bytes, for exact resume."""
+    return generator().get_state().numpy().tobytes()
+
+
+def set_random_state(state):
+    """Put back what `random_state` gave (on a device of the same kind)."""
+    generator().set_state(torch.from_numpy(np.frombuffer(state, np.uint8).copy()))
+
+
+def set_log_level(level):
+    """0 shows all lines, 1 warnings and errors, 2 errors only (as GLOG_minloglevel)."""
+    _State.log_level = int(level)
+
+
+def log(where, message, severity="I"):
+    """Write one line in Caffe's glog form to stderr; `where` is like 'solver.cpp:228', which log parsers know."""
+    if "IWE".index(severity) < _State.log_level:
+        return
+    stamp = datetime.datetime.now().strftime("%m%d %H:%M:%S.%f")
+    print("%s%s %5d %s] %s" % (severity, stamp, os.getpid(), where, message), file=sys.stderr, flush=True)

@@ -1,0 +1,136 @@
+"""Layer: the contract all layers keep, built in or written by users in Python, and the registry of types.
+
+Life of a layer: `setup(bottom, top)` once; then, for every pass, `reshape(bottom, top)`, `forward(bottom, top)` and
+perhaps `backward(top, propagate_down, bottom)`.  bottom and top are lists of Blob.  forward overwrites top data;
+backward overwrites the diffs of the bottoms it is asked for and adds to the diffs of the parameters (`self.blobs`).
+"""
+import torch
+
+from . import common
+
+_REGISTRY = {}
+
+
+def register(type_name):
+    """Class decorator: this class is the prototxt's `type: "<type_name>"`."""
+    def enter(cls):
+        if type_name in _REGISTRY:
+            raise ValueError("layer type %s is registered twice" % type_name)
+        _REGISTRY[type_name] = cls
+        cls.type = type_name
+        return cls
+    return enter
+
+
+def layer_type_list():
+    """Names of all layer types, sorted."""
+    return sorted(_REGISTRY)
+
+
+def create_layer(layer_param):
+    """The layer object of a LayerParameter.  Raises CaffeError for an unknown type."""
+    cls = _REGISTRY.get(layer_param.type)
+    if cls is None:
+        import difflib
+        near = difflib.get_close_matches(layer_param.type, _REGISTRY, n=1, cutoff=0.5)
+        raise common.CaffeError("layer %s: unknown layer type %r%s; known types: %s" % (
+            layer_param.name, layer_param.type, " (did you mean %s?)" % near[0] if near else "",
+            ", ".join(layer_type_list())))
+    return cls(layer_param)
+
+
+class Layer:
+    """Base of every layer.
+
+    A built-in layer that is a pure function of its bottoms and parameters defines `function(*bottoms, *parameters)`
+    on torch tensors and inherits forward and backward (torch's autograd on this one layer).  Hot layers, and users'
+    Python layers, define `forward` and `backward` themselves.
+
+    Declared by a class:
+    bottoms, tops   (least, most) number of blobs; most None: no limit
+    equal_bottom_top  as many tops as bottoms
+    is_loss         top 0 counts into the objective with weight 1 unless the prototxt says otherwise
+    auto_top        tops missing in the prototxt are made (loss layers)
+    reads_top       backward needs the top's numbers as forward left them, so an in-place layer behind it must not
+                    overwrite their memory
+    """
+
+    type = None
+    bottoms = (1, 1)
+    tops = (1, 1)
+    equal_bottom_top = False
+    is_loss = False
+    auto_top = False
+    reads_top = True
+
+    def __init__(self, layer_param):
+        self.layer_param = layer_param
+        self.name = layer_param.name
+        self.phase = common.Phase(layer_param.phase)
+        self.blobs = []
+        # Set by Net:
+        self.param_propagate_down = []      # for each of self.blobs: does it learn?
+        self.needs_backward = True          # False: keep nothing for backward
+        self.may_overwrite = False          # in-place: the bottom's memory may be written
+        self._leaves = self._outputs = None
+
+    # ---- the contract
+
+    def setup(self, bottom, top):
+        """Read the settings, check them, make self.blobs."""
+
+    def reshape(self, bottom, top):
+        """Give every top its shape."""
+
+    def forward(self, bottom, top):
+        inputs = [b.tensor for b in bottom] + [p.tensor for p in self.blobs]
+        if not self.needs_backward:
+            with torch.no_grad():
+                outputs = self.function(*inputs)
+            self._leaves = self._outputs = None
+        else:
+            inputs = [x.detach().requires_grad_() for x in inputs]
+            with torch.enable_grad():
+                outputs = self.function(*inputs)
+            outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+            self._leaves, self._outputs = inputs, outputs
+        outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+        for blob, out in zip(top, outputs):
+            blob.tensor = out.detach()
+
+    def backward(self, top, propagate_down, bottom):
+        wanted = list(propagate_down) + list(self.param_propagate_down or [True] * len(self.blobs))
+        leaves = [x for x, want in zip(self._leaves, wanted) if want]
+        outputs = [(y, t.diff_tensor) for y, t in zip(self._outputs, top) if y.requires_grad]
+        grads = torch.autograd.grad([y for y, _ in outputs], leaves, [g for _, g in outputs],
+                                    retain_graph=True, allow_unused=True) if leaves and outputs else [None] * len(leaves)
+        grads = iter(grads)
+        for i, want in enumerate(wanted):
+            if not want:
+                continue
+            grad = next(grads)
+            if i >= len(bottom):
+                if grad is not None:
+                    self.blobs[i - len(bottom)].add_diff(grad)
+            else:
+                bottom[i].diff_tensor = torch.zeros_like(bottom[i].tensor) if grad is None else grad
+
+    def allow_force_backward(self, bottom_index):
+        """Whether `force_backward: true` reaches this bottom (labels: no)."""
+        return True
+
+    # ---- for layers
+
+    def learns(self, param_index):
+        """Whether backward must add to the diff of self.blobs[param_index]."""
+        return self.param_propagate_down[param_index] if self.param_propagate_down else True
+
+    def fail(self, message):
+        """Raise CaffeError naming this layer."""
+        raise common.CaffeError("layer %s (%s): %s" % (self.name, self.type, message))
+
+    def canonical_axis(self, axis, axes):
+        """A possibly negative axis as 0 <= axis < axes; raises CaffeError outside."""
+        if not -axes <= axis < axes:
+            self.fail("axis %d outside a blob of %d axes" % (axis, axes))
+        return axis % axes
