@@ -13,10 +13,11 @@ from pathlib import Path
 MODELS = Path(__file__).resolve().parent.parent / "models"
 METHODS = ("fast_rcnn", "fast_rcnn_ohem")
 
-# trunk: list of stages;  pooled: RoI pooling gives pooled x pooled cells;  fc: outputs of fc6 and fc7;
-# fc_filler: what fills both where the weights file has none;  dropout: whether drop6 and drop7 follow them;
-# fc6_lr: multiplier of fc6's learning rate;  solver: what differs from SOLVER
-Net = namedtuple("Net", "dataset name title classes trunk pooled fc fc_filler dropout fc6_lr solver")
+# trunk: list of stages;  pooled: RoI pooling gives pooled x pooled cells;  dropout: whether drop6 and drop7 follow
+# fc6 and fc7;  solver: what differs from SOLVER
+Net = namedtuple("Net", "dataset name title classes trunk pooled fc6 fc7 dropout solver")
+# num_output;  std: of the gaussian that fills the weights where the weights file has none;  lr: their lr_mult
+Fc = namedtuple("Fc", "num_output std lr", defaults=(1,))
 
 SOLVER = {"base_lr": 0.001, "lr_policy": "step", "gamma": 0.1, "stepsize": 30000, "display": 20, "average_loss": 100,
           "momentum": 0.9, "weight_decay": 0.0005}
@@ -119,7 +120,7 @@ def inner_product(method, name, bottom, num_output, fillers, readonly, lr=1):
     else:             # the original's plain nets leave decay_mult at its default, 1
         decay = (1, 0) if shared else (None, None)
         params = [message("param", name=names[0], lr_mult=lr, decay_mult=decay[0]),
-                  message("param", name=names[1], lr_mult=2 * lr, decay_mult=decay[1])]
+                  message("param", name=names[1], lr_mult=2, decay_mult=decay[1])]
     return layer(name + tail, "InnerProduct", [bottom + tail], [name + tail], *(propagate(False) if readonly else []),
                  *params, message("inner_product_param", num_output=num_output, **fillers))
 
@@ -131,9 +132,9 @@ def roi_network(net, method, features, rois="rois", readonly=False):
     text = layer("roi_pool5" + tail, "ROIPooling", [features, rois], ["pool5" + tail], *propagate(not readonly, False),
                  message("roi_pooling_param", pooled_w=net.pooled, pooled_h=net.pooled, spatial_scale=0.0625))
     bottom = "pool5"
-    for number, num_output, lr in ((6, net.fc[0], net.fc6_lr), (7, net.fc[1], 1)):
+    for number, fc in ((6, net.fc6), (7, net.fc7)):
         top = "fc%d" % number
-        text += inner_product(method, top, bottom, num_output, net.fc_filler, readonly, lr)
+        text += inner_product(method, top, bottom, fc.num_output, gaussian(fc.std, 0.1), readonly, fc.lr)
         text += layer("relu%d%s" % (number, tail), "ReLU", [top + tail], [top + tail], *stop)
         if net.dropout:
             text += layer("drop%d%s" % (number, tail), "Dropout", [top + tail], [top + tail], *stop,
@@ -219,17 +220,19 @@ VGG_CNN_M_1024 = [conv("conv1", 96, 7, stride=2, lr=0), lrn("norm1"), pool("pool
                   conv("conv3", 512, 3, pad=1), conv("conv4", 512, 3, pad=1), conv("conv5", 512, 3, pad=1)]
 
 SQUEEZENET = [conv("conv1", 96, 7, stride=2, lr=0, relu="relu_conv1"), pool("pool1", 3, 2),
-              fire(2, 16, 64, lr=0), fire(3, 16, 64, lr=0), fire(4, 32, 128), pool("pool4", 3, 2),
-              fire(5, 32, 128), fire(6, 48, 192), fire(7, 48, 192), fire(8, 64, 256), pool("pool8", 3, 2),
+              fire(2, 16, 64, lr=0), fire(3, 16, 64, lr=0), fire(4, 32, 128, lr=0), pool("pool4", 3, 2),
+              fire(5, 32, 128, lr=0), fire(6, 48, 192), fire(7, 48, 192), fire(8, 64, 256), pool("pool8", 3, 2),
               fire(9, 64, 256)]
 
+# SqueezeNet's pooled features are about 50 times VGG16's (rms 100 on VOC images).  fc6 filled 50 times smaller and
+# stepped 50^2 times slower then trains exactly as if the features were divided by 50; with VGG16's numbers it diverges.
 NETS = [
-    Net("pascal_voc", "VGG16", "VGG_ILSVRC_16_layers", 21, VGG16, pooled=7, fc=(4096, 4096),
-        fc_filler=gaussian(0.005, 0.1), dropout=True, fc6_lr=1, solver={}),
-    Net("pascal_voc", "VGG_CNN_M_1024", "VGG_CNN_M_1024", 21, VGG_CNN_M_1024, pooled=6, fc=(4096, 1024),
-        fc_filler=gaussian(0.005, 0.1), dropout=True, fc6_lr=1, solver={}),
-    Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=7, fc=(512, 512),
-        fc_filler=gaussian(0.005, 0.1), dropout=False, fc6_lr=1, solver={"stepsize": 1500}),
+    Net("pascal_voc", "VGG16", "VGG_ILSVRC_16_layers", 21, VGG16, pooled=7, fc6=Fc(4096, 0.005), fc7=Fc(4096, 0.005),
+        dropout=True, solver={}),
+    Net("pascal_voc", "VGG_CNN_M_1024", "VGG_CNN_M_1024", 21, VGG_CNN_M_1024, pooled=6, fc6=Fc(4096, 0.005),
+        fc7=Fc(1024, 0.005), dropout=True, solver={}),
+    Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=6, fc6=Fc(512, 0.0001, lr=0.0004),
+        fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
 ]
 
 
