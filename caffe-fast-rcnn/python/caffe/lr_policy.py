@@ -1,0 +1,25 @@
+"""Learning rate policies: the rate of iteration `it`, from SolverParameter's settings."""
+import math
+
+from .common import CaffeError
+
+
+def learning_rate(p, it, current_step=0):
+    """(rate, current_step) at iteration `it`; current_step counts the stepvalues passed (multistep only)."""
+    if p.lr_policy not in _POLICIES:
+        raise CaffeError("solver: lr_policy %r is unknown; known: %s" % (p.lr_policy, ", ".join(sorted(_POLICIES))))
+    if p.lr_policy == "multistep":
+        while current_step < len(p.stepvalue) and it >= p.stepvalue[current_step]:
+            current_step += 1
+    return _POLICIES[p.lr_policy](p, it, current_step), current_step
+
+
+_POLICIES = {
+    "fixed": lambda p, it, step: p.base_lr,
+    "step": lambda p, it, step: p.base_lr * p.gamma ** (it // p.stepsize),
+    "exp": lambda p, it, step: p.base_lr * p.gamma ** it,
+    "inv": lambda p, it, step: p.base_lr * (1 + p.gamma * it) ** -p.power,
+    "multistep": lambda p, it, step: p.base_lr * p.gamma ** step,
+    "poly": lambda p, it, step: p.base_lr * (1 - it / p.max_iter) ** p.power,
+    "sigmoid": lambda p, it, step: p.base_lr / (1 + math.exp(-p.gamma * (it - p.stepsize))),
+}

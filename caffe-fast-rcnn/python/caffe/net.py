@@ -1,0 +1,294 @@
+"""Net: a prototxt made into layers and blobs that run forward and backward; pycaffe's Net."""
+from collections import OrderedDict
+
+import torch
+
+from . import common, layers  # noqa: F401  (importing layers registers the built-in types)
+from .backward_marking import Node, mark_backward
+from .blob import Blob
+from .common import CaffeError
+from .layer import create_layer
+from .net_weights import copy_trained_layers, save_trained_layers, share_trained_layers
+from .param_sharing import ParamTable
+from .proto import caffe_pb2
+from .util.files import read_text_proto
+from .util.filter_net import filter_net
+from .util.insert_splits import insert_splits
+from .util.upgrade import upgrade_net
+
+
+class Net:
+    """Net(prototxt, phase), Net(prototxt, caffemodel, phase), Net(prototxt, phase, weights=..., level=, stages=).
+
+    blobs     OrderedDict of name -> Blob            params   OrderedDict of layer name -> [Blob, ...]
+    layers    list of Layer                          layer_dict  name -> Layer
+    inputs, outputs   names of the Input layers' tops, and of the tops nobody reads
+    top_names, bottom_names   layer name -> blob names
+    Raises CaffeError for anything wrong in the prototxt or the weights.
+    """
+
+    def __init__(self, network_file, *args, phase=None, weights=None, level=0, stages=None):
+        if len(args) == 2:
+            weights, phase = args
+        elif args:
+            phase = args[0]
+        if phase not in (common.TRAIN, common.TEST):
+            raise CaffeError("Net(%r): give the phase, caffe.TRAIN or caffe.TEST (got %r)" % (str(network_file), phase))
+        if isinstance(network_file, caffe_pb2.NetParameter):
+            param, source = network_file, "net"
+        else:
+            param, source = read_text_proto(network_file, caffe_pb2.NetParameter()), str(network_file)
+        state = caffe_pb2.NetState(phase=int(phase), level=level, stage=stages or ())
+        self._build(prepare_net(param, state, source))
+        if weights:
+            self.copy_from(weights)
+
+    # ---- building
+
+    def _build(self, param):
+        self.name, self.phase = param.name, common.Phase(param.state.phase)
+        self.layers, self._layer_names, self.layer_dict = [], [], OrderedDict()
+        self.blobs, self.params = OrderedDict(), OrderedDict()
+        self.top_names, self.bottom_names = OrderedDict(), OrderedDict()
+        self.inputs, self._bottoms, self._tops, self._loss_weights = [], [], [], []
+        self._table, self._nodes, self._unread, self._producer = ParamTable(), [], OrderedDict(), {}
+        self._blob_needs = {}
+        for layer_param in param.layer:
+            self._append_layer(layer_param)
+        self.outputs = sorted(self._unread)
+        mark_backward(self._nodes, param.force_backward)
+        for layer, node in zip(self.layers, self._nodes):
+            layer.needs_backward = node.needs
+            if param.force_backward:
+                layer.param_propagate_down = [True] * len(layer.blobs)
+        self._param = param
+
+    def _append_layer(self, layer_param):
+        if not layer_param.HasField("phase"):
+            layer_param.phase = int(self.phase)
+        if layer_param.name in self.layer_dict:
+            raise CaffeError("layer %s: two layers have this name" % layer_param.name)
+        layer = create_layer(layer_param)
+        bottoms = self._connect_bottoms(layer_param)
+        needs_bottom = [self._blob_needs[name] for name in layer_param.bottom]
+        tops = self._connect_tops(layer, layer_param)
+        _check_arity(layer, layer_param)
+        layer.setup(bottoms, tops)
+        layer.reshape(bottoms, tops)
+        _copy_blobs_of_prototxt(layer, layer_param)
+        weights = _loss_weights(layer, layer_param)
+        learns = self._append_params(layer, layer_param)
+        needs = any(needs_bottom) or any(learns)
+        for name in layer_param.top:
+            self._blob_needs[name] = needs
+        self._register(layer, layer_param, bottoms, tops, weights)
+        down = list(layer_param.propagate_down)
+        self._nodes.append(Node(list(layer_param.bottom), list(layer_param.top), down or needs_bottom, needs,
+                                [bool(w) for w in weights],
+                                [layer.allow_force_backward(i) for i in range(len(bottoms))]))
+
+    def _connect_bottoms(self, layer_param):
+        if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
+            raise CaffeError("layer %s: %d propagate_down for %d bottoms; give none, or one for each"
+                             % (layer_param.name, len(layer_param.propagate_down), len(layer_param.bottom)))
+        for i, name in enumerate(layer_param.bottom):
+            if name not in self._unread:
+                raise CaffeError("layer %s: unknown bottom blob %r (bottom %d)" % (layer_param.name, name, i))
+            del self._unread[name]
+        return [self.blobs[name] for name in layer_param.bottom]
+
+    def _connect_tops(self, layer, layer_param):
+        if layer.auto_top:
+            for i in range(len(layer_param.top), layer.tops[0]):
+                layer_param.top.append("%s_auto_top_%d" % (layer_param.name, i))
+        for i, name in enumerate(layer_param.top):
+            in_place = i < len(layer_param.bottom) and layer_param.bottom[i] == name
+            if in_place:
+                layer.may_overwrite = not self._producer[name].reads_top
+            elif name in self.blobs:
+                raise CaffeError("layer %s: top blob %r is made by layer %s already; give it another name"
+                                 % (layer_param.name, name, self._producer[name].name))
+            else:
+                self.blobs[name] = Blob()
+            self._producer[name] = layer
+            self._unread[name] = True
+            if layer_param.type == "Input":
+                self.inputs.append(name)
+        return [self.blobs[name] for name in layer_param.top]
+
+    def _append_params(self, layer, layer_param):
+        """Enter the layer's blobs into the table; returns which of them learn."""
+        if len(layer_param.param) > len(layer.blobs):
+            raise CaffeError("layer %s (%s): %d param entries, but the layer has %d parameters"
+                             % (layer.name, layer.type, len(layer_param.param), len(layer.blobs)))
+        specs = list(layer_param.param) + [caffe_pb2.ParamSpec()] * (len(layer.blobs) - len(layer_param.param))
+        for i, spec in enumerate(specs):
+            self._table.add(layer, i, spec)
+        layer.param_propagate_down = [spec.lr_mult != 0 for spec in specs]
+        if layer.blobs:
+            self.params[layer.name] = layer.blobs
+        return layer.param_propagate_down
+
+    def _register(self, layer, layer_param, bottoms, tops, weights):
+        self.layers.append(layer)
+        self._layer_names.append(layer.name)
+        self.layer_dict[layer.name] = layer
+        self.bottom_names[layer.name] = list(layer_param.bottom)
+        self.top_names[layer.name] = list(layer_param.top)
+        self._bottoms.append(bottoms)
+        self._tops.append(tops)
+        self._loss_weights.append(weights)
+
+    # ---- running
+
+    def forward(self, blobs=None, start=None, end=None, **inputs):
+        """Run the layers from `start` to `end` (names, both included; all by default).
+
+        inputs: arrays for the net's inputs, of the input blobs' shapes.  blobs: more blobs to return.
+        Returns {name: array} of the outputs (of the tops of layer `end` when given) and of `blobs`.
+        """
+        if inputs:
+            self._set_arrays(inputs, self.inputs, "input", "data")
+        first, last = self._range(start, end)
+        self.forward_from_to(first, last)
+        names = self.top_names[self._layer_names[last]] if end is not None else self.outputs
+        return {name: self.blobs[name].data for name in list(names) + list(blobs or [])}
+
+    def forward_from_to(self, first=0, last=None):
+        """Run layers first..last (numbers); returns the weighted loss as a tensor of no axes on the current device."""
+        loss = torch.zeros((), dtype=common.dtype(), device=common.device())
+        for i in range(first, len(self.layers) if last is None else last + 1):
+            layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
+            layer.reshape(bottom, top)
+            self._fill_loss_diffs(i)
+            layer.forward(bottom, top)
+            for blob, weight in zip(top, self._loss_weights[i]):
+                if weight:
+                    loss = loss + (blob.tensor * blob.diff_tensor).sum()
+        return loss
+
+    def _fill_loss_diffs(self, i):
+        """A loss top's diff holds its weight, as Caffe's; set when the diff is new, so that a user may change it."""
+        for blob, weight in zip(self._tops[i], self._loss_weights[i]):
+            if weight and not blob.has_diff:
+                blob.diff_tensor = torch.full(blob.shape, weight, dtype=common.dtype(), device=common.device())
+
+    def backward(self, diffs=None, start=None, end=None, **top_diffs):
+        """Run backward from layer `start` (the last by default) down to `end` (the first), both included.
+
+        top_diffs: arrays for the diffs of the net's outputs (of the tops of `start` when given).
+        Parameter diffs accumulate; see clear_param_diffs.  Returns {name: diff array} of the inputs (of the bottoms
+        of `end` when given) and of `diffs`.
+        """
+        if top_diffs:
+            allowed = self.outputs if start is None else self.top_names[start]
+            self._set_arrays(top_diffs, allowed, "output", "diff")
+        last, first = self._range(end, start)
+        self.backward_from_to(first, last)
+        names = self.bottom_names[self._layer_names[last]] if end is not None else self.inputs
+        return {name: self.blobs[name].diff for name in list(names) + list(diffs or [])}
+
+    def backward_from_to(self, first=None, last=0):
+        """Run backward over layers first..last (numbers, first >= last)."""
+        first = len(self.layers) - 1 if first is None else first
+        for i in range(first, last - 1, -1):
+            node = self._nodes[i]
+            if node.needs:
+                self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
+
+    def reshape(self):
+        """Give every blob the shape that follows from the inputs' shapes now."""
+        for layer, bottom, top in zip(self.layers, self._bottoms, self._tops):
+            layer.reshape(bottom, top)
+
+    def _range(self, start, end):
+        for name in (start, end):
+            if name is not None and name not in self.layer_dict:
+                raise CaffeError("net %s: no layer %r; its layers are %s" % (self.name, name, ", ".join(self._layer_names)))
+        first = self._layer_names.index(start) if start is not None else 0
+        last = self._layer_names.index(end) if end is not None else len(self.layers) - 1
+        return first, last
+
+    def _set_arrays(self, arrays, allowed, what, side):
+        if side == "data" and set(arrays) != set(allowed):
+            raise CaffeError("net %s: forward was given %s, its inputs are %s" % (self.name, sorted(arrays), sorted(allowed)))
+        for name, array in arrays.items():
+            if name not in allowed:
+                raise CaffeError("net %s: %r is no %s; they are %s" % (self.name, name, what, sorted(allowed)))
+            shape = getattr(array, "shape", None)
+            if shape is None or tuple(shape) != self.blobs[name].shape:
+                raise CaffeError("net %s: %s %r has shape %s, its blob %s; reshape the blob first"
+                                 % (self.name, what, name, shape, self.blobs[name].shape))
+            getattr(self.blobs[name], side)[...] = array
+
+    # ---- parameters
+
+    @property
+    def learnable_params(self):
+        """[Blob]: each parameter once, shared ones under their owner."""
+        return [p.blob for p in self._table.params]
+
+    @property
+    def param_multipliers(self):
+        """[(lr_mult, decay_mult)] of learnable_params."""
+        return self._table.multipliers()
+
+    def loss_weight(self, blob_name):
+        """The weight with which a top counts into the objective; 0 for most."""
+        for tops, weights in zip(self.top_names.values(), self._loss_weights):
+            if blob_name in tops:
+                return weights[tops.index(blob_name)]
+        return 0
+
+    def clear_param_diffs(self):
+        """Set all parameter diffs to zero."""
+        for blob in self.learnable_params:
+            blob.zero_diff()
+
+    def copy_from(self, weights):
+        """Load a caffemodel by layer names; logs what came from it, what keeps its filler and what it holds in vain."""
+        copy_trained_layers(self, str(weights))
+
+    def share_with(self, other):
+        """Use the parameters of the layers of the same name in another Net, without copying them."""
+        share_trained_layers(self, other)
+
+    def save(self, filename):
+        """Write a caffemodel.  Copies of shared parameters in layers that never run backward are left out."""
+        save_trained_layers(self, str(filename))
+
+
+def prepare_net(net_param, state, source="net"):
+    """NetParameter as written -> as built: upgraded, filtered by `state`, Split layers inserted."""
+    param = upgrade_net(net_param, source)
+    param.state.MergeFrom(state)
+    return insert_splits(filter_net(param))
+
+
+def _check_arity(layer, layer_param):
+    for what, count, (least, most) in (("bottom", len(layer_param.bottom), layer.bottoms),
+                                       ("top", len(layer_param.top), layer.tops)):
+        if count < least or (most is not None and count > most):
+            wanted = str(least) if least == most else "%d or more" % least if most is None else "%d to %d" % (least, most)
+            layer.fail("expected %s %s blob(s), got %d" % (wanted, what, count))
+    if layer.equal_bottom_top and len(layer_param.bottom) != len(layer_param.top):
+        layer.fail("expected as many tops as bottoms, got %d bottoms and %d tops"
+                   % (len(layer_param.bottom), len(layer_param.top)))
+
+
+def _loss_weights(layer, layer_param):
+    """One weight a top: the prototxt's, else 1 for the first top of a loss layer, else 0."""
+    given = list(layer_param.loss_weight)
+    if given and len(given) != len(layer_param.top):
+        layer.fail("%d loss_weight for %d tops; give none, or one for each" % (len(given), len(layer_param.top)))
+    return given or [float(layer.is_loss and i == 0) for i in range(len(layer_param.top))]
+
+
+def _copy_blobs_of_prototxt(layer, layer_param):
+    """A prototxt may carry weights itself (layer { blobs {...} })."""
+    if not layer_param.blobs:
+        return
+    if len(layer_param.blobs) != len(layer.blobs):
+        layer.fail("the prototxt holds %d blobs for %d parameters" % (len(layer_param.blobs), len(layer.blobs)))
+    for blob, given in zip(layer.blobs, layer_param.blobs):
+        blob.data.flat[...] = given.data

@@ -1,0 +1,91 @@
+"""Weights in and out of a net: caffemodel files, and sharing with another net."""
+from .common import CaffeError, log
+from .proto import caffe_pb2
+from .util.weight_files import read_weights, write_weights
+
+
+def copy_trained_layers(net, path):
+    """Load the caffemodel at `path` into the layers of the same names.
+
+    Logs for each layer whether it came from the file, keeps its filler, or found no layer here.
+    Raises CaffeError, before anything is changed, when a layer's arrays do not fit.
+    """
+    source = read_weights(path)
+    fitting = [(name, arrays) for name, _, arrays in source if name in net.params]
+    for name, arrays in fitting:
+        _check_fit(path, name, arrays, net.params[name])
+    loaded = set()
+    for name, arrays in fitting:
+        for blob, array in zip(net.params[name], arrays):
+            blob.data[...] = array.reshape(blob.shape)
+            loaded.add(id(blob))
+        log("net.cpp:817", "Copying source layer %s" % name)
+    for name, _, arrays in source:
+        if name not in net.params:
+            log("net.cpp:805", "Ignoring source layer %s (%s): no layer of this name with parameters here"
+                % (name, " ".join("x".join(map(str, a.shape)) for a in arrays)))
+    for name, blobs in net.params.items():
+        if not all(id(b) in loaded for b in blobs):
+            log("net.cpp:821", "Layer %s is not in %s: keeps the values of its fillers (%s)"
+                % (name, path, _filler_names(net.layer_dict[name].layer_param)))
+    if not fitting:
+        log("net.cpp:823", "No layer of %s fits this net by name: nothing was loaded" % path, "W")
+
+
+def _check_fit(path, name, arrays, blobs):
+    if len(arrays) != len(blobs):
+        raise CaffeError("%s: layer %s has %d arrays in the file and %d parameters in the net"
+                         % (path, name, len(arrays), len(blobs)))
+    for i, (array, blob) in enumerate(zip(arrays, blobs)):
+        if not _same_shape(array.shape, blob.shape):
+            raise CaffeError("%s: layer %s, parameter %d: shape %s in the file, %s in the net; to learn this layer "
+                             "from scratch, rename it in the prototxt" % (path, name, i, array.shape, blob.shape))
+
+
+def _same_shape(stored, wanted):
+    """Files of old state four dimensions: (1, 1, 4096, 25088) fits a parameter of (4096, 25088)."""
+    if len(stored) == 4 and len(wanted) < 4:
+        wanted = (1,) * (4 - len(wanted)) + tuple(wanted)
+    return tuple(stored) == tuple(wanted)
+
+
+def _filler_names(layer_param):
+    """For the log: "weight_filler xavier, bias_filler constant 0.1"."""
+    found = []
+    for field, setting in layer_param.ListFields():
+        if field.name.endswith("_param") and field.message_type:
+            for name in ("weight_filler", "bias_filler", "filler"):
+                if name in setting.DESCRIPTOR.fields_by_name:
+                    filler = getattr(setting, name)
+                    value = " %g" % filler.value if filler.type == "constant" else ""
+                    found.append("%s %s%s" % (name, filler.type, value))
+    return ", ".join(found) or "zero"
+
+
+def save_trained_layers(net, path):
+    """Write net's parameters as a caffemodel, whole or not at all.
+
+    A layer that never runs backward and shares every parameter with layers that do is left out, so that the weights of
+    a read-only branch stand in the file once, under the trainable names.
+    """
+    trained = {id(b) for layer in net.layers if layer.needs_backward for b in layer.blobs}
+    param = caffe_pb2.NetParameter(name=net.name)
+    arrays = {}
+    for layer in net.layers:
+        if layer.blobs and not layer.needs_backward and all(id(b) in trained for b in layer.blobs):
+            continue
+        entry = param.layer.add()
+        entry.CopyFrom(layer.layer_param)
+        entry.ClearField("blobs")
+        arrays[layer.name] = [b.data for b in layer.blobs]
+    write_weights(path, param, arrays)
+
+
+def share_trained_layers(net, other):
+    """Let the parameters of `net` be those of the same-named layers of `other`."""
+    for name, blobs in net.params.items():
+        for i, (blob, source) in enumerate(zip(blobs, other.params.get(name, ()))):
+            if blob.shape != source.shape:
+                raise CaffeError("share_with: layer %s, parameter %d: shape %s here, %s in the other net"
+                                 % (name, i, blob.shape, source.shape))
+            blob.share_data(source)

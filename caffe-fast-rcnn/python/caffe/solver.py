@@ -1,0 +1,228 @@
+"""Solver: the training loop and the update of the weights; pycaffe's solvers.
+
+A solver knows a net's learnable parameters and their multipliers, nothing of the layers.
+"""
+from collections import deque
+
+import torch
+
+from . import common
+from .common import CaffeError, log
+from .lr_policy import learning_rate
+from .net import Net
+from .proto import caffe_pb2
+from .update_rules import HISTORY, RULES
+from .util.files import read_text_proto
+from .util.upgrade import upgrade_solver
+from .util.weight_files import read_state, write_state
+
+NETS = ("net", "net_param", "train_net", "train_net_param")
+
+
+def get_solver(solver_file):
+    """The solver of a solver prototxt, of the type it names."""
+    return Solver(solver_file)
+
+
+class Solver:
+    """net, test_nets, iter, param (SolverParameter); step(n), solve(), snapshot(), restore(file)."""
+
+    type = None     # a subclass fixes it; else the prototxt's
+
+    def __init__(self, solver_file):
+        if not isinstance(solver_file, caffe_pb2.SolverParameter):
+            solver_file = read_text_proto(solver_file, caffe_pb2.SolverParameter())
+        self.param = upgrade_solver(solver_file)
+        if self.type:
+            self.param.type = self.type
+        if self.param.type not in RULES:
+            raise CaffeError("solver: type %r is unknown; known: %s" % (self.param.type, ", ".join(RULES)))
+        if self.param.iter_size < 1:
+            raise CaffeError("solver: iter_size is %d; expected 1 or more" % self.param.iter_size)
+        learning_rate(self.param, 0)
+        if self.param.random_seed >= 0:
+            common.set_random_seed(self.param.random_seed)
+        self.iter, self._current_step, self._callbacks = 0, 0, []
+        self._losses = deque(maxlen=max(1, self.param.average_loss))
+        self.net = Net(self._train_net_param(), phase=common.TRAIN, level=self.param.train_state.level,
+                       stages=list(self.param.train_state.stage))
+        self.test_nets = self._make_test_nets()
+        self._history = [self._zeros() for _ in range(HISTORY.get(self.param.type, 1))]
+
+    def _zeros(self):
+        return [torch.zeros(b.shape, dtype=common.dtype(), device=common.device()) for b in self.net.learnable_params]
+
+    def _train_net_param(self):
+        given = [f for f in NETS if self.param.HasField(f)]
+        if len(given) != 1:
+            raise CaffeError("solver: give the train net by exactly one of %s (given: %s)"
+                             % (", ".join(NETS), ", ".join(given) or "none"))
+        return _net_param(getattr(self.param, given[0]))
+
+    def _make_test_nets(self):
+        p = self.param
+        sources = list(p.test_net_param) + list(p.test_net)
+        if len(p.test_iter) > len(sources):
+            sources += [p.net_param if p.HasField("net_param") else p.net] * (len(p.test_iter) - len(sources))
+        states = list(p.test_state) or [caffe_pb2.NetState()] * len(sources)
+        return [Net(_net_param(source), phase=common.TEST, level=state.level, stages=list(state.stage))
+                for source, state in zip(sources, states)]
+
+    # ---- training
+
+    def add_callback(self, on_start, on_gradients_ready=None):
+        """Call on_start() before each iteration's first pass, on_gradients_ready() before the update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    def solve(self, resume_file=None):
+        """Train up to max_iter, with the snapshots, tests and log lines the prototxt asks for."""
+        if resume_file:
+            self.restore(resume_file)
+        self.step(self.param.max_iter - self.iter)
+        if self.param.snapshot_after_train and (not self.param.snapshot or self.iter % self.param.snapshot):
+            self.snapshot()
+        log("solver.cpp:321", "Optimization Done.")
+
+    def step(self, iters):
+        """Train `iters` iterations of iter_size passes each."""
+        for _ in range(iters):
+            self._test_if_due()
+            self.net.clear_param_diffs()
+            for on_start, _ready in self._callbacks:
+                on_start()
+            self._losses.append(self._forward_backward())
+            if self._display:
+                self._log_loss()
+            for _start, on_gradients_ready in self._callbacks:
+                if on_gradients_ready:
+                    on_gradients_ready()
+            self.apply_update()
+            self.iter += 1
+            if self.param.snapshot and self.iter % self.param.snapshot == 0:
+                self.snapshot()
+
+    @property
+    def _display(self):
+        return self.param.display and self.iter % self.param.display == 0
+
+    def _forward_backward(self):
+        loss = 0
+        for _ in range(self.param.iter_size):
+            loss = loss + self.net.forward_from_to()
+            self.net.backward_from_to()
+        return loss / self.param.iter_size
+
+    def _log_loss(self):
+        smoothed = float(sum(self._losses)) / len(self._losses)
+        log("solver.cpp:228", "Iteration %d, loss = %.6g" % (self.iter, smoothed))
+        log_outputs(self.net, "Train", "solver.cpp:244")
+
+    def apply_update(self):
+        """Turn the accumulated parameter diffs into an update of the weights."""
+        rate, self._current_step = learning_rate(self.param, self.iter, self._current_step)
+        if self._display:
+            log("sgd_solver.cpp:106", "Iteration %d, lr = %.6g" % (self.iter, rate))
+        with torch.no_grad():
+            self._clip_gradients()
+            for i, (blob, (lr_mult, decay_mult)) in enumerate(zip(self.net.learnable_params, self.net.param_multipliers)):
+                if lr_mult:
+                    self._update(blob, [h[i] for h in self._history], rate * lr_mult, decay_mult)
+
+    def _update(self, blob, history, rate, decay_mult):
+        p, weights = self.param, blob.mutable_tensor()
+        grad = blob.mutable_diff_tensor()
+        if p.iter_size > 1:
+            grad.div_(p.iter_size)
+        decay = p.weight_decay * decay_mult
+        if decay and p.regularization_type == "L2":
+            grad.add_(weights, alpha=decay)
+        elif decay and p.regularization_type == "L1":
+            grad.add_(weights.sign(), alpha=decay)
+        elif decay:
+            raise CaffeError("solver: regularization_type %r is unknown; known: L1, L2" % p.regularization_type)
+        weights.sub_(RULES[p.type](p, rate, grad, history, self.iter))
+
+    def _clip_gradients(self):
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return
+        diffs = [b.mutable_diff_tensor() for b in self.net.learnable_params if b.has_diff]
+        norm = torch.stack([d.square().sum() for d in diffs]).sum().sqrt()
+        scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
+        for diff in diffs:
+            diff.mul_(scale)
+
+    # ---- testing
+
+    def _test_if_due(self):
+        p = self.param
+        if p.test_interval and self.iter % p.test_interval == 0 and (self.iter or p.test_initialization):
+            for number, net in enumerate(self.test_nets):
+                self._test(number, net)
+
+    def _test(self, number, net):
+        log("solver.cpp:336", "Iteration %d, Testing net (#%d)" % (self.iter, number))
+        net.share_with(self.net)
+        iters, sums = self.param.test_iter[number], {}
+        for _ in range(iters):
+            net.forward_from_to()
+            for name in net.outputs:
+                sums[name] = sums.get(name, 0) + net.blobs[name].tensor
+        for name in sums:
+            net.blobs[name].tensor = sums[name] / iters
+        log_outputs(net, "Test", "solver.cpp:404")
+
+    # ---- files
+
+    def snapshot(self):
+        """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate; returns the solverstate's name."""
+        stem = "%s_iter_%d" % (self.param.snapshot_prefix, self.iter)
+        log("solver.cpp:454", "Snapshotting to binary proto file %s.caffemodel" % stem)
+        self.net.save(stem + ".caffemodel")
+        history = [h.cpu().numpy() for slot in self._history for h in slot]
+        write_state(stem + ".solverstate", self.iter, stem + ".caffemodel", history, self._current_step)
+        log("sgd_solver.cpp:273", "Snapshotting solver state to binary proto file %s.solverstate" % stem)
+        return stem + ".solverstate"
+
+    def restore(self, filename):
+        """Continue from a solverstate: iteration, weights, history and random state."""
+        filename = str(filename)
+        iteration, learned_net, history, current_step, random_state = read_state(filename)
+        slots = [h for slot in self._history for h in slot]
+        if len(history) != len(slots):
+            raise CaffeError("%s: history of %d parameters, this solver has %d: it belongs to another net or solver type"
+                             % (filename, len(history), len(slots)))
+        for mine, stored in zip(slots, history):
+            if mine.numel() != stored.size:
+                raise CaffeError("%s: history of shape %s, the parameter is %s: it belongs to another net"
+                                 % (filename, stored.shape, tuple(mine.shape)))
+        if learned_net:
+            self.net.copy_from(learned_net)
+        for mine, stored in zip(slots, history):
+            mine.copy_(torch.from_numpy(stored.reshape(mine.shape).copy()))
+        self.iter, self._current_step = iteration, current_step
+        if random_state:
+            common.set_random_state(random_state)
+
+
+def log_outputs(net, what, where):
+    """One line for each number of each output blob, as Caffe's parsers read them."""
+    number = 0
+    for name in net.outputs:
+        weight = net.loss_weight(name)
+        for value in net.blobs[name].tensor.flatten().tolist():
+            loss = " (* %g = %.6g loss)" % (weight, weight * value) if weight else ""
+            log(where, "    %s net output #%d: %s = %.6g%s" % (what, number, name, value, loss))
+            number += 1
+
+
+def _net_param(source):
+    return source if isinstance(source, caffe_pb2.NetParameter) else read_text_proto(source, caffe_pb2.NetParameter())
+
+
+def _solver_class(type_name):
+    return type(type_name + "Solver", (Solver,), {"type": type_name, "__module__": __name__,
+                                                  "__doc__": "A Solver of type %s." % type_name})
+
+
+SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = map(_solver_class, RULES)

@@ -1,0 +1,50 @@
+"""From image files to the image blob of a net."""
+import cv2
+import numpy as np
+
+from utils.errors import UserError
+
+
+def read_image(path):
+    """(H, W, 3) uint8 BGR of an image file; a UserError that names the file where it cannot be read whole."""
+    try:
+        with open(path, "rb") as f:
+            data = f.read()
+    except OSError as e:
+        raise UserError("image %s cannot be read: %s" % (path, e.strerror)) from e
+    im = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if im is None:
+        raise UserError("image %s (%d bytes) is corrupt or no image; replace the file or take it out of the image set"
+                        % (path, len(data)))
+    if _is_cut_jpeg(data):
+        raise UserError("image %s (%d bytes) is a JPEG that ends too early; replace the file or take it out of the "
+                        "image set" % (path, len(data)))
+    return im
+
+
+def _is_cut_jpeg(data):
+    """True for a JPEG without end marker after its last scan, which OpenCV fills with grey and does not report."""
+    return data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+def im_list_to_blob(ims):
+    """Images [(h, w, 3), ...] -> (N, 3, H, W) float32, H and W the largest; zero padding at the right and bottom."""
+    height, width = np.max([im.shape[:2] for im in ims], axis=0)
+    blob = np.zeros((len(ims), 3, height, width), dtype=np.float32)
+    for i, im in enumerate(ims):
+        blob[i, :, :im.shape[0], :im.shape[1]] = im.transpose(2, 0, 1)
+    return blob
+
+
+def prep_im_for_blob(im, pixel_means, target_size, max_size):
+    """Subtract the mean and scale the short side to target_size, the long side to at most max_size.
+
+    im (H, W, 3) BGR; pixel_means broadcasts to it.  Returns (h, w, 3) float32 and the scale.  The mean is subtracted
+    first, so that the interpolation works on floats.
+    """
+    im = (im - np.asarray(pixel_means)).astype(np.float32)
+    short, long = sorted(im.shape[:2])
+    im_scale = target_size / short
+    if np.round(im_scale * long) > max_size:
+        im_scale = max_size / long
+    return cv2.resize(im, None, fx=im_scale, fy=im_scale, interpolation=cv2.INTER_LINEAR), im_scale
