@@ -10,7 +10,6 @@ import os.path as osp
 import numpy as np
 import yaml
 from easydict import EasyDict as edict
-
 from utils.errors import UserError
 
 cfg = edict()
@@ -43,8 +42,9 @@ cfg.TRAIN.ASPECT_GROUPING = True  # images of a minibatch are all wide or all ta
 cfg.TRAIN.USE_OHEM = False
 cfg.TRAIN.OHEM_USE_NMS = True    # of RoIs that overlap, only the one with the largest loss is a candidate
 cfg.TRAIN.OHEM_NMS_THRESH = 0.7
-cfg.TRAIN.OHEM_NMS_PER_CLASS = True  # (ours) NMS within each (image, label); False: over all RoIs of an image, as in the paper
-cfg.TRAIN.OHEM_PER_IMAGE = False     # (ours) the hardest of the whole minibatch; True: BATCH_SIZE / images of each, as in the paper
+# (ours) The paper's two rules, which its code does not follow.
+cfg.TRAIN.OHEM_NMS_PER_CLASS = True  # NMS within each (image, label); False, the paper's: over all RoIs of an image
+cfg.TRAIN.OHEM_PER_IMAGE = False     # the hardest of all images together; True, the paper's: as many of each image
 
 # Region proposal network
 cfg.TRAIN.HAS_RPN = False
@@ -112,7 +112,8 @@ def cfg_from_file(filename):
 def cfg_from_list(cfg_list):
     """Change cfg by [key, value, key, value, ...], as after --set; values that are text are read as Python literals."""
     if len(cfg_list) % 2:
-        raise UserError("--set takes pairs of KEY VALUE, got %d words: %s" % (len(cfg_list), ' '.join(map(str, cfg_list))))
+        raise UserError("--set takes pairs of KEY VALUE, got an odd number of words: %s"
+                        % ' '.join(map(str, cfg_list)))
     for key, value in zip(cfg_list[0::2], cfg_list[1::2]):
         _set(key, _literal(value), "in --set", text=value)
 
@@ -133,19 +134,22 @@ def _leaves(tree, prefix=''):
             yield '%s%s' % (prefix, key), value
 
 
+_DEFAULTS = dict(_leaves(cfg))
+
+
 def _set(key, value, where, text=None):
     """Put a value into cfg; `text` is what stood on the command line, kept as it is where the default is text."""
-    known = dict(_leaves(cfg))
-    if key not in known:
+    if key not in _DEFAULTS:
         raise UserError("unknown setting %s %s; the nearest known one is %s"
-                        % (key, where, difflib.get_close_matches(key, known, n=1, cutoff=0)[0]))
-    if isinstance(known[key], str) and isinstance(text, str) and not isinstance(value, str):
+                        % (key, where, difflib.get_close_matches(key, _DEFAULTS, n=1, cutoff=0)[0]))
+    default = _DEFAULTS[key]
+    if isinstance(default, str) and isinstance(text, str) and not isinstance(value, str):
         value = text
     try:
-        value = _as_type_of(known[key], value)
+        value = _as_type_of(default, value)
     except (TypeError, ValueError) as e:
         raise UserError("setting %s %s must be %s, got %r (%s)"
-                        % (key, where, _describe(known[key]), value, type(value).__name__)) from e
+                        % (key, where, _describe(default), value, type(value).__name__)) from e
     *path, leaf = key.split('.')
     branch = cfg
     for name in path:
@@ -160,6 +164,8 @@ def _as_type_of(default, value):
     if isinstance(default, tuple):
         if not isinstance(value, (list, tuple)) or not value:
             raise TypeError
+        if len(default) > 1 and len(value) != len(default):
+            raise ValueError
         return tuple(_as_type_of(default[0], v) for v in value)
     if isinstance(default, float) and not isinstance(value, bool):
         return float(value)  # an int, and text: yaml takes 1e-3 for text
