@@ -20,6 +20,7 @@ class PythonLayer:
         param = layer_param.python_param
         layer_class = _find_class(layer_param.name, param.module, param.layer)
         layer = layer_class(layer_param)
+        layer.type, layer.bottoms, layer.tops = "Python", (0, None), (0, None)
         layer.param_str = layer.param_str_ = param.param_str
         return layer
 

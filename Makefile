@@ -1,0 +1,66 @@
+# make demo    set up, build, make the embedded data set, train Fast R-CNN without and with OHEM, test, leave pictures
+# make test    set up, build, run all tests
+# make setup   the virtual environment .venv with the tested versions of requirements.txt
+# make build   the schema, the RoI kernels and the Cython modules
+# make clean   remove what was built (make distclean: also .venv, output/ and data/digits)
+#
+# Another Python: make demo PYTHON=python3.12   (3.11 or newer)
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(CURDIR)/$(VENV)/bin/python
+SCRIPTS := experiments/scripts
+DEMO := output/demo
+DEMO_INPUTS = data/digits/settings.json $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
+
+.PHONY: help setup build test lint demo clean distclean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; say which one to use: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+build: setup
+	@$(MAKE) --no-print-directory -C caffe-fast-rcnn PYTHON=$(PY)
+	@$(MAKE) --no-print-directory -C lib PYTHON=$(PY)
+
+test: build
+	$(PY) -m pytest
+
+lint: setup
+	$(PY) -m ruff check .
+
+# A finished step leaves its stamp or file and is not done again; `rm -r output/demo` trains anew.
+demo: build
+	@$(MAKE) --no-print-directory $(DEMO)/summary.json
+	@echo "pictures and summary.json are in $(DEMO)/"
+
+data/digits/settings.json:
+	$(PY) tools/make_digits.py --out data/digits
+
+$(DEMO)/plain.done: $(DEMO_INPUTS)
+	@mkdir -p $(DEMO)
+	$(SCRIPTS)/fast_rcnn.sh cpu DigitNet digits
+	@touch $@
+
+$(DEMO)/ohem.done: $(DEMO_INPUTS)
+	@mkdir -p $(DEMO)
+	$(SCRIPTS)/fast_rcnn_ohem.sh cpu DigitNet digits
+	@touch $@
+
+$(DEMO)/summary.json: $(DEMO)/plain.done $(DEMO)/ohem.done
+	$(PY) tools/demo_report.py
+
+clean:
+	-@$(MAKE) --no-print-directory -C caffe-fast-rcnn clean
+	-@$(MAKE) --no-print-directory -C lib clean
+
+distclean: clean
+	rm -rf $(VENV) output data/digits data/cache

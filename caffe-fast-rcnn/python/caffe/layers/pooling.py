@@ -1,0 +1,139 @@
+"""Pooling: maximum, average or a random choice over windows."""
+import torch
+import torch.nn.functional as F
+
+from .. import common
+from ..layer import Layer, register
+
+
+@register("Pooling")
+class Pooling(Layer):
+    """One number for each window of a channel.
+
+    layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+            pooling_param { pool: MAX kernel_size: 3 stride: 2 pad: 0 round_mode: CEIL global_pooling: false } }
+
+    bottom (N, C, H, W) -> top (N, C, H', W').  pool: MAX, AVE or STOCHASTIC; a second top of MAX holds, for each number,
+    the position h W + w it came from (-1: from none).
+    Corner behaviour, read from Caffe's pooling_layer.cpp and its results:
+    - H' = ceil((H + 2 pad - kernel) / stride) + 1; with padding, a last window that starts outside H + pad is dropped.
+      round_mode FLOOR takes floor.
+    - windows are cut at the image's border; the first of equal maxima wins; AVE divides by the window's area inside the
+      padded image (0 .. H + pad), so padding counts as zeros.
+    - a window without pixels (stride > kernel) gives -FLT_MAX (MAX) or 0 (AVE).
+    - STOCHASTIC (no padding; inputs >= 0): TRAIN picks a pixel with probability proportional to it, TEST gives the
+      mean weighted so: sum x^2 / sum x.
+    """
+
+    bottoms, tops, reads_top = (1, 1), (1, 2), False
+
+    def setup(self, bottom, top):
+        p = self.layer_param.pooling_param
+        if len(bottom[0].shape) != 4:
+            self.fail("expected a bottom of 4 axes (N, C, H, W), got shape %s" % (bottom[0].shape,))
+        self.method = p.PoolMethod.Name(p.pool)
+        if len(top) > 1 and self.method != "MAX":
+            self.fail("only MAX pooling has a second top (the mask)")
+        self.stride, self.pad = self._pair("stride", 1), self._pair("pad", 0)
+        sized = p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w")
+        if p.global_pooling == sized:
+            self.fail("give either a kernel (kernel_size, or kernel_h and kernel_w) or global_pooling: true")
+        self.kernel = None if p.global_pooling else self._pair("kernel_size", 0)
+        if p.global_pooling and (self.pad != [0, 0] or self.stride != [1, 1]):
+            self.fail("global_pooling goes with pad 0 and stride 1")
+        self._check_sizes()
+        self._saved = None
+
+    def _pair(self, both, default):
+        """[height, width] from X, or from X_h and X_w."""
+        p, stem = self.layer_param.pooling_param, both.replace("_size", "")
+        if p.HasField(stem + "_h") != p.HasField(stem + "_w") or (p.HasField(both) and p.HasField(stem + "_h")):
+            self.fail("give either %s, or both %s_h and %s_w" % (both, stem, stem))
+        if p.HasField(stem + "_h"):
+            return [getattr(p, stem + "_h"), getattr(p, stem + "_w")]
+        return [getattr(p, both) if p.HasField(both) else default] * 2
+
+    def _check_sizes(self):
+        if min(self.stride) < 1 or (self.kernel and min(self.kernel) < 1):
+            self.fail("kernel %s and stride %s must be at least 1" % (self.kernel, self.stride))
+        if self.kernel and any(p >= k for p, k in zip(self.pad, self.kernel)):
+            self.fail("pad %s must be smaller than kernel %s" % (self.pad, self.kernel))
+        if self.method == "STOCHASTIC" and max(self.pad):
+            self.fail("STOCHASTIC pooling knows no padding; got pad %s" % self.pad)
+
+    def reshape(self, bottom, top):
+        n, c, h, w = bottom[0].shape
+        self.window = self.kernel or [h, w]
+        self.sizes = [self._pooled(size, i) for i, size in enumerate((h, w))]
+        if min(self.sizes) < 1:
+            self.fail("kernel %s is too large for a bottom of %d x %d pixels with pad %s"
+                      % (self.window, h, w, self.pad))
+        # zeros or -FLT_MAX behind the image, so that the last window is whole
+        self.border = [p + max(0, (out - 1) * s + k - size - p) - p for p, out, s, k, size in
+                       zip(self.pad, self.sizes, self.stride, self.window, (h, w))]
+        for t in top:
+            t.reshape(n, c, *self.sizes)
+
+    def _pooled(self, size, i):
+        p = self.layer_param.pooling_param
+        steps, rest = divmod(size + 2 * self.pad[i] - self.window[i], self.stride[i])
+        out = steps + 1 + (rest > 0 and p.round_mode == p.CEIL)
+        if max(self.pad) and (out - 1) * self.stride[i] >= size + self.pad[i]:
+            out -= 1
+        return out
+
+    def _padded(self, x, value):
+        (top, left), (bottom, right) = self.pad, [p + b for p, b in zip(self.pad, self.border)]
+        return F.pad(x, (left, right, top, bottom), value=value) if top or left or bottom or right else x
+
+    # ---- MAX: forward keeps the positions, backward sends the diff to them
+
+    def forward(self, bottom, top):
+        if self.method != "MAX":
+            return super().forward(bottom, top)
+        x = self._padded(bottom[0].tensor, torch.finfo(bottom[0].tensor.dtype).min)
+        y, index = torch.ops.aten.max_pool2d_with_indices(x, self.window, self.stride, [0, 0], [1, 1], False)
+        self._saved = (x, index) if self.needs_backward else None
+        top[0].tensor = y
+        if len(top) > 1:
+            top[1].tensor = self._mask(index, x.shape[3], bottom[0].shape).to(y.dtype)
+
+    def backward(self, top, propagate_down, bottom):
+        if self.method != "MAX":
+            return super().backward(top, propagate_down, bottom)
+        if propagate_down[0]:
+            x, index = self._saved
+            diff = torch.ops.aten.max_pool2d_with_indices_backward(
+                top[0].diff_tensor, x, self.window, self.stride, [0, 0], [1, 1], False, index)
+            h, w = bottom[0].shape[2:]
+            bottom[0].diff_tensor = diff[:, :, self.pad[0]:self.pad[0] + h, self.pad[1]:self.pad[1] + w]
+
+    def _mask(self, index, padded_width, shape):
+        """Positions in the padded image -> h W + w in the bottom, -1 for none."""
+        h, w = index // padded_width - self.pad[0], index % padded_width - self.pad[1]
+        inside = (h >= 0) & (h < shape[2]) & (w >= 0) & (w < shape[3])
+        return torch.where(inside, h * shape[3] + w, -1)
+
+    # ---- AVE and STOCHASTIC: the function, differentiated by torch
+
+    def function(self, x):
+        if self.method == "AVE":
+            return self._average(x)
+        return self._stochastic(x)
+
+    def _average(self, x):
+        total = F.avg_pool2d(self._padded(x, 0.0), self.window, self.stride, divisor_override=1)
+        area = [torch.tensor([max(1, min(i * s - p + k, size + p) - (i * s - p)) for i in range(out)],
+                             dtype=x.dtype, device=x.device)
+                for p, s, k, size, out in zip(self.pad, self.stride, self.window, x.shape[2:], self.sizes)]
+        return total / (area[0][:, None] * area[1])
+
+    def _stochastic(self, x):
+        windows = self._padded(x, 0.0).unfold(2, self.window[0], self.stride[0]).unfold(3, self.window[1], self.stride[1])
+        windows = windows.reshape(*windows.shape[:4], -1)           # (N, C, H', W', pixels of a window)
+        if self.phase == common.TEST:
+            return (windows * windows).sum(-1) / windows.sum(-1).clamp(min=torch.finfo(x.dtype).tiny)
+        mass = windows.detach().cumsum(-1)
+        draw = torch.rand(mass.shape[:-1], generator=common.generator(), dtype=x.dtype, device=x.device)[..., None]
+        chosen = (mass < draw * mass[..., -1:]).sum(-1, keepdim=True)
+        return windows.gather(-1, chosen)[..., 0]

@@ -1,0 +1,145 @@
+"""Solver: the loop, the update, the log lines, snapshot and restore."""
+import re
+
+import caffe
+import numpy as np
+import pytest
+from caffe import update_rules
+from caffe.lr_policy import learning_rate
+from caffe.proto import caffe_pb2
+from support.nets import solver_from_text
+
+NET = """
+name: "line"
+layer { name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 6 dim: 3 } shape { dim: 6 dim: 2 } data_filler { type: "gaussian" } data_filler { type: "gaussian" } } }
+layer { name: "f" type: "InnerProduct" bottom: "x" top: "y" param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+  inner_product_param { num_output: 2 weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" } } }
+layer { name: "drop" type: "Dropout" bottom: "y" top: "y" }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" loss_weight: 2 }
+"""
+PLAIN = NET.replace('layer { name: "drop" type: "Dropout" bottom: "y" top: "y" }', "")
+SGD = 'base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 momentum: 0.9 weight_decay: 0.01 iter_size: 2 display: 1 average_loss: 2 random_seed: 3'
+
+
+def test_sgd_is_caffes_rule_with_multipliers_decay_and_iter_size(tmp_path):
+    solver = solver_from_text(PLAIN, SGD, tmp_path)
+    w, b = (p.data.copy() for p in solver.net.params["f"])
+    hw, hb = np.zeros_like(w), np.zeros_like(b)
+    for it in range(4):
+        grads = []
+        solver.add_callback(lambda: None, lambda: grads.append([p.diff.copy() for p in solver.net.params["f"]]))
+        solver.step(1)
+        rate = 0.1 * 0.5 ** (it // 2)
+        gw, gb = grads[-1]
+        hw = 0.9 * hw + rate * (gw / 2 + 0.01 * w)
+        hb = 0.9 * hb + 2 * rate * gb / 2
+        w, b = w - hw, b - hb
+        np.testing.assert_allclose(solver.net.params["f"][0].data, w, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(solver.net.params["f"][1].data, b, rtol=1e-4, atol=1e-6)
+    assert solver.iter == 4
+
+
+def test_log_lines_are_those_that_caffes_parsers_read(tmp_path, capfd):
+    solver_from_text(PLAIN, SGD, tmp_path).step(2)
+    lines = capfd.readouterr().err.splitlines()
+    glog = re.compile(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] ")
+    assert all(glog.match(line) for line in lines)
+    text = "\n".join(glog.sub("", line) for line in lines)
+    assert re.findall(r"Iteration (\d+), loss = [\d.e+-]+", text) == ["0", "1"]
+    assert re.findall(r"Iteration (\d+), lr = ([\d.]+)", text) == [("0", "0.1"), ("1", "0.1")]
+    for value, weight, loss in re.findall(r"Train net output #0: loss = ([\d.e+-]+) \(\* (\d+) = ([\d.e+-]+) loss\)", text):
+        assert weight == "2" and abs(float(loss) - 2 * float(value)) < 1e-3
+    assert text.count("Train net output #0") == 2
+
+
+def test_average_loss_smooths_over_the_last_iterations(tmp_path, capfd):
+    solver = solver_from_text(PLAIN, SGD.replace("iter_size: 2", ""), tmp_path)
+    seen = []
+    for _ in range(3):
+        solver.step(1)
+        seen.append(2 * float(solver.net.blobs["loss"].data))
+    logged = [float(v) for v in re.findall(r"Iteration \d+, loss = ([\d.e+-]+)", capfd.readouterr().err)]
+    np.testing.assert_allclose(logged, [seen[0], np.mean(seen[:2]), np.mean(seen[1:])], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", list(update_rules.RULES))
+def test_restore_continues_bit_for_bit_with_dropout(tmp_path, kind):
+    text = SGD.replace("momentum: 0.9", "" if kind in ("AdaGrad", "RMSProp") else "momentum: 0.9") + ' type: "%s"' % kind
+    whole = solver_from_text(NET, text, tmp_path)
+    whole.step(3)
+    state = whole.snapshot()
+    assert state.endswith("snap_iter_3.solverstate")
+    whole.step(3)
+    again = solver_from_text(NET, text, tmp_path)
+    again.restore(state)
+    assert again.iter == 3
+    again.net.layer_dict["data"].forward([], [again.net.blobs["x"], again.net.blobs["t"]])  # disturb the random state
+    again.restore(state)
+    again.step(3)
+    for a, b in zip(whole.net.learnable_params, again.net.learnable_params):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_restore_refuses_a_state_of_another_net(tmp_path):
+    state = solver_from_text(NET, SGD, tmp_path).snapshot()
+    other = solver_from_text(NET.replace("dim: 3", "dim: 4"), SGD, tmp_path)
+    with pytest.raises(caffe.CaffeError, match="belongs to another net"):
+        other.restore(state)
+    with pytest.raises(caffe.CaffeError, match="cannot read this solverstate"):
+        other.restore(str(tmp_path / "none.solverstate"))
+    (tmp_path / "cut.solverstate").write_bytes(open(state, "rb").read()[:-7])
+    with pytest.raises(caffe.CaffeError, match="not a solverstate, or cut off"):
+        other.restore(str(tmp_path / "cut.solverstate"))
+
+
+def test_clip_gradients_bounds_the_norm_of_all_diffs(tmp_path):
+    solver = solver_from_text(PLAIN, 'base_lr: 1 lr_policy: "fixed" clip_gradients: 0.25 random_seed: 1', tmp_path)
+    before = [p.data.copy() for p in solver.net.params["f"]]
+    solver.step(1)
+    steps = [(b - p.data) / m for b, p, m in zip(before, solver.net.params["f"], (1, 2))]
+    assert abs(np.sqrt(sum((s ** 2).sum() for s in steps)) - 0.25) < 1e-5
+
+
+def test_solve_tests_and_snapshots_when_due(tmp_path, capfd):
+    net = tmp_path / "both.prototxt"
+    net.write_text(PLAIN)
+    (tmp_path / "s.prototxt").write_text(
+        'net: "%s" test_iter: 2 test_interval: 2 base_lr: 0.01 lr_policy: "fixed" max_iter: 5 snapshot: 2 '
+        'snapshot_prefix: "%s"' % (net, tmp_path / "snap"))
+    caffe.SGDSolver(str(tmp_path / "s.prototxt")).solve()
+    text = capfd.readouterr().err
+    assert re.findall(r"Iteration (\d), Testing net", text) == ["0", "2", "4"]
+    assert "Test net output #0: loss = " in text and "Optimization Done." in text
+    assert sorted(p.name for p in tmp_path.glob("snap*")) == sorted(
+        "snap_iter_%d.%s" % (n, e) for n in (2, 4, 5) for e in ("caffemodel", "solverstate"))
+
+
+@pytest.mark.parametrize("text, rates", [
+    ('lr_policy: "fixed"', [2, 2, 2, 2, 2]),
+    ('lr_policy: "step" gamma: 0.5 stepsize: 2', [2, 2, 1, 1, 0.5]),
+    ('lr_policy: "exp" gamma: 0.5', [2, 1, 0.5, 0.25, 0.125]),
+    ('lr_policy: "inv" gamma: 1 power: 1', [2, 1, 2 / 3, 0.5, 0.4]),
+    ('lr_policy: "multistep" gamma: 0.5 stepvalue: 1 stepvalue: 3', [2, 1, 1, 0.5, 0.5]),
+    ('lr_policy: "poly" power: 2 max_iter: 10', [2, 1.62, 1.28, 0.98, 0.72]),
+    ('lr_policy: "sigmoid" gamma: -1 stepsize: 2', [2 / (1 + np.exp(x)) for x in (-2, -1, 0, 1, 2)]),
+])
+def test_learning_rate_policies(text, rates):
+    from google.protobuf import text_format
+    p = text_format.Parse("base_lr: 2 " + text, caffe_pb2.SolverParameter())
+    step, got = 0, []
+    for it in range(5):
+        rate, step = learning_rate(p, it, step)
+        got.append(rate)
+    np.testing.assert_allclose(got, rates, rtol=1e-6)
+
+
+@pytest.mark.parametrize("text, message", [
+    ('base_lr: 1 lr_policy: "stepp"', "lr_policy 'stepp' is unknown; known: exp, fixed"),
+    ('base_lr: 1 lr_policy: "fixed" type: "SGDD"', "type 'SGDD' is unknown; known: SGD, Nesterov"),
+    ('base_lr: 1 lr_policy: "fixed" net: "x"', "exactly one of"),
+    ('base_lr: 1 lr_policy: "fixed" solver_type: ADAM type: "Adam"', "type or solver_type, not both"),
+])
+def test_a_wrong_solver_prototxt_gets_one_line(tmp_path, text, message):
+    with pytest.raises(caffe.CaffeError, match=message):
+        solver_from_text(PLAIN, text, tmp_path)
