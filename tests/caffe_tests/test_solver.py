@@ -26,9 +26,9 @@ def test_sgd_is_caffes_rule_with_multipliers_decay_and_iter_size(tmp_path):
     solver = solver_from_text(PLAIN, SGD, tmp_path)
     w, b = (p.data.copy() for p in solver.net.params["f"])
     hw, hb = np.zeros_like(w), np.zeros_like(b)
+    grads = []
+    solver.add_callback(lambda: None, lambda: grads.append([p.diff.copy() for p in solver.net.params["f"]]))
     for it in range(4):
-        grads = []
-        solver.add_callback(lambda: None, lambda: grads.append([p.diff.copy() for p in solver.net.params["f"]]))
         solver.step(1)
         rate = 0.1 * 0.5 ** (it // 2)
         gw, gb = grads[-1]

@@ -1,4 +1,6 @@
 """caffe: pycaffe's interface and Caffe's files, with PyTorch's arithmetic."""
+from . import layers, proto
+from .blob import Blob
 from .common import (
     TEST,
     TRAIN,
@@ -9,7 +11,6 @@ from .common import (
     set_mode_gpu,
     set_random_seed,
 )
-from .blob import Blob  # noqa: I001
 from .layer import Layer, layer_type_list
 from .net import Net
 from .solver import (
@@ -21,7 +22,6 @@ from .solver import (
     SGDSolver,
     get_solver,
 )
-from . import layers, proto
 
 __version__ = "1.0.0"
 __all__ = [

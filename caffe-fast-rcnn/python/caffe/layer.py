@@ -102,9 +102,10 @@ class Layer:
         wanted = list(propagate_down) + list(self.param_propagate_down or [True] * len(self.blobs))
         leaves = [x for x, want in zip(self._leaves, wanted) if want]
         outputs = [(y, t.diff_tensor) for y, t in zip(self._outputs, top) if y.requires_grad]
-        grads = torch.autograd.grad([y for y, _ in outputs], leaves, [g for _, g in outputs],
-                                    retain_graph=True, allow_unused=True) if leaves and outputs else [None] * len(leaves)
-        grads = iter(grads)
+        grads = iter([None] * len(leaves))
+        if leaves and outputs:
+            grads = iter(torch.autograd.grad([y for y, _ in outputs], leaves, [g for _, g in outputs],
+                                             retain_graph=True, allow_unused=True))
         for i, want in enumerate(wanted):
             if not want:
                 continue

@@ -204,14 +204,16 @@ class Net:
     def _range(self, start, end):
         for name in (start, end):
             if name is not None and name not in self.layer_dict:
-                raise CaffeError("net %s: no layer %r; its layers are %s" % (self.name, name, ", ".join(self._layer_names)))
+                raise CaffeError("net %s: no layer %r; its layers are %s"
+                                 % (self.name, name, ", ".join(self._layer_names)))
         first = self._layer_names.index(start) if start is not None else 0
         last = self._layer_names.index(end) if end is not None else len(self.layers) - 1
         return first, last
 
     def _set_arrays(self, arrays, allowed, what, side):
         if side == "data" and set(arrays) != set(allowed):
-            raise CaffeError("net %s: forward was given %s, its inputs are %s" % (self.name, sorted(arrays), sorted(allowed)))
+            raise CaffeError("net %s: forward was given %s, its inputs are %s"
+                             % (self.name, sorted(arrays), sorted(allowed)))
         for name, array in arrays.items():
             if name not in allowed:
                 raise CaffeError("net %s: %r is no %s; they are %s" % (self.name, name, what, sorted(allowed)))
@@ -269,7 +271,8 @@ def _check_arity(layer, layer_param):
     for what, count, (least, most) in (("bottom", len(layer_param.bottom), layer.bottoms),
                                        ("top", len(layer_param.top), layer.tops)):
         if count < least or (most is not None and count > most):
-            wanted = str(least) if least == most else "%d or more" % least if most is None else "%d to %d" % (least, most)
+            wanted = "%d or more" % least if most is None else "%d to %d" % (least, most)
+            wanted = str(least) if least == most else wanted
             layer.fail("expected %s %s blob(s), got %d" % (wanted, what, count))
     if layer.equal_bottom_top and len(layer_param.bottom) != len(layer_param.top):
         layer.fail("expected as many tops as bottoms, got %d bottoms and %d tops"

@@ -124,7 +124,8 @@ class Solver:
             log("sgd_solver.cpp:106", "Iteration %d, lr = %.6g" % (self.iter, rate))
         with torch.no_grad():
             self._clip_gradients()
-            for i, (blob, (lr_mult, decay_mult)) in enumerate(zip(self.net.learnable_params, self.net.param_multipliers)):
+            params = zip(self.net.learnable_params, self.net.param_multipliers)
+            for i, (blob, (lr_mult, decay_mult)) in enumerate(params):
                 if lr_mult:
                     self._update(blob, [h[i] for h in self._history], rate * lr_mult, decay_mult)
 
@@ -190,7 +191,7 @@ class Solver:
         iteration, learned_net, history, current_step, random_state = read_state(filename)
         slots = [h for slot in self._history for h in slot]
         if len(history) != len(slots):
-            raise CaffeError("%s: history of %d parameters, this solver has %d: it belongs to another net or solver type"
+            raise CaffeError("%s: history of %d arrays, this solver has %d: it belongs to another net or solver type"
                              % (filename, len(history), len(slots)))
         for mine, stored in zip(slots, history):
             if mine.numel() != stored.size:

@@ -41,5 +41,6 @@ def _find_class(name, module_name, class_name):
     if layer_class is None:
         raise common.CaffeError("layer %s (Python): module %s has no class %r" % (name, module_name, class_name))
     if not (isinstance(layer_class, type) and issubclass(layer_class, Layer)):
-        raise common.CaffeError("layer %s (Python): %s.%s is no subclass of caffe.Layer" % (name, module_name, class_name))
+        raise common.CaffeError("layer %s (Python): %s.%s is no subclass of caffe.Layer"
+                                % (name, module_name, class_name))
     return layer_class

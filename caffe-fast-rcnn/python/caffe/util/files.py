@@ -9,7 +9,7 @@ from ..common import CaffeError
 
 
 def read_text_proto(path, message):
-    """Parse the prototxt at `path` into `message` and return it.  Raises CaffeError naming file, line and what is wrong."""
+    """Parse the prototxt at `path` into `message` and return it.  Raises CaffeError naming file and line."""
     try:
         with open(path) as f:
             text = f.read()

@@ -1,7 +1,7 @@
 """caffemodel and solverstate files: protobuf messages whose float arrays are read and written as whole byte strings.
 
 A packed `repeated float` and a `bytes` field look the same on the wire, so arrays are exchanged through a copy of the
-schema in which BlobProto's arrays are bytes: a 500 MB file loads at the speed of the disk instead of a number at a time.
+schema in which BlobProto's arrays are bytes: 500 MB load at the speed of the disk instead of a number at a time.
 """
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -106,7 +106,8 @@ def _read(path, name, what):
     try:
         return _BYTES[name].FromString(data)
     except message.DecodeError:
-        raise CaffeError("%s: not a %s, or cut off (%d bytes); fetch or write it again" % (path, what, len(data))) from None
+        raise CaffeError("%s: not a %s, or cut off (%d bytes); fetch or write it again"
+                         % (path, what, len(data))) from None
 
 
 def _write(path, msg):
