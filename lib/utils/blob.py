@@ -14,17 +14,9 @@ def read_image(path):
         raise UserError("image %s cannot be read: %s" % (path, e.strerror)) from e
     im = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if im is None:
-        raise UserError("image %s (%d bytes) is corrupt or no image; replace the file or take it out of the image set"
-                        % (path, len(data)))
-    if _is_cut_jpeg(data):
-        raise UserError("image %s (%d bytes) is a JPEG that ends too early; replace the file or take it out of the "
-                        "image set" % (path, len(data)))
+        raise UserError("image %s (%d bytes) is cut off, corrupt or no image; replace the file or take it "
+                        "out of the image set" % (path, len(data)))
     return im
-
-
-def _is_cut_jpeg(data):
-    """True for a JPEG without end marker after its last scan, which OpenCV fills with grey and does not report."""
-    return data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def im_list_to_blob(ims):

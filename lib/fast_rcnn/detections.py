@@ -1,0 +1,51 @@
+"""Detections of a whole image set, in memory and in a file.
+
+In memory, as the original has them: all_boxes[class][image] = (n, 5) float32 [x1 y1 x2 y2 score], 0-based pixels.
+In the file, an .npz without pickles: `rows` (D, 7) float32 [image class x1 y1 x2 y2 score] at full precision, where
+image and class count into `image_ids` and `classes`.
+"""
+import zipfile
+
+import numpy as np
+from utils.errors import UserError
+
+DETECTIONS_FILE = 'detections.npz'
+
+
+def save_detections(path, all_boxes, imdb):
+    """Write all_boxes of `imdb` to `path` (.npz)."""
+    rows = [np.zeros((0, 7), np.float32)]
+    for cls, boxes_of_images in enumerate(all_boxes):
+        for i, dets in enumerate(boxes_of_images):
+            if len(dets):
+                rows.append(np.column_stack((np.full(len(dets), i), np.full(len(dets), cls), dets)).astype(np.float32))
+    with open(path, 'wb') as f:
+        np.savez(f, rows=np.vstack(rows), image_ids=[str(id_) for id_ in imdb.image_index], classes=imdb.classes)
+
+
+def load_detections(path, imdb):
+    """all_boxes from `path`; a UserError where the file is none of save_detections, or not of this imdb."""
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            rows, image_ids, classes = f['rows'], f['image_ids'].tolist(), f['classes'].tolist()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        raise UserError("%s holds no detections (%s); tools/test_net.py writes %s"
+                        % (path, ' '.join(str(e).split()), DETECTIONS_FILE)) from e
+    _check_same("images", image_ids, [str(id_) for id_ in imdb.image_index], path, imdb)
+    _check_same("classes", classes, list(imdb.classes), path, imdb)
+    return _group(rows, len(classes), len(image_ids))
+
+
+def _check_same(what, found, expected, path, imdb):
+    if found != expected:
+        raise UserError("the detections in %s are of other %s than %s has (%d there, %d here); test again on %s"
+                        % (path, what, imdb.name, len(found), len(expected), imdb.name))
+
+
+def _group(rows, num_classes, num_images):
+    """(D, 7) rows -> all_boxes; the order of the rows of one class and image is kept."""
+    cell = rows[:, 1].astype(int) * num_images + rows[:, 0].astype(int)
+    order = np.argsort(cell, kind='stable')
+    ends = np.searchsorted(cell[order], np.arange(1, num_classes * num_images))
+    cells = np.split(rows[order, 2:], ends)
+    return [cells[c * num_images:(c + 1) * num_images] for c in range(num_classes)]

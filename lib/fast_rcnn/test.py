@@ -1,0 +1,171 @@
+"""Testing a Fast R-CNN net: detections in one image (im_detect), in an image set (test_net)."""
+import os
+
+import cv2
+import numpy as np
+from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.errors import UserError
+from utils.progress import progress
+
+from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
+from fast_rcnn.config import cfg, get_output_dir
+from fast_rcnn.detections import DETECTIONS_FILE, save_detections
+from fast_rcnn.nms_wrapper import nms
+
+
+def im_detect(net, im, boxes=None):
+    """Scores and boxes of every class for every proposal in an image.
+
+    im (H, W, 3) uint8 BGR; boxes (R, 4) [x1 y1 x2 y2] pixels of im, or None for a net that proposes its own
+    (TEST.HAS_RPN).  Returns scores (R, K) and pred_boxes (R, 4*K), class c in columns 4c .. 4c+3.
+
+    1. Scale the image (to each of TEST.SCALES) and the boxes with it.
+    2. Of boxes that fall on the same cells of the feature map (DEDUP_BOXES) run only the first.
+    3. Predict boxes by regression, clipped to the image; without TEST.BBOX_REG they are the proposals.
+    4. Give the others what their first one got, its boxes too (as the original does).
+    """
+    if cfg.TEST.HAS_RPN:
+        return _detect_with_rpn(net, im)
+    if boxes is None:
+        raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
+    if len(boxes) == 0:  # a C++ Caffe refuses empty blobs
+        num_classes = net.blobs['cls_prob'].data.shape[1]
+        return np.zeros((0, num_classes), np.float32), np.zeros((0, 4 * num_classes), np.float32)
+    blobs, _ = _get_blobs(im, boxes)
+    index, inverse = _first_of_equal(blobs['rois'], cfg.DEDUP_BOXES)
+    blobs['rois'] = blobs['rois'][index]
+    outputs = _forward(net, blobs)
+    scores, pred_boxes = _predict(net, outputs, boxes[index], im.shape)
+    return scores[inverse], pred_boxes[inverse]
+
+
+def _detect_with_rpn(net, im):
+    """im_detect for a net with inputs data and im_info [height width scale], whose blob `rois` holds its proposals."""
+    if len(cfg.TEST.SCALES) != 1:
+        raise UserError("a net with an RPN is tested at one scale; set TEST.SCALES to one number, got %s"
+                        % list(cfg.TEST.SCALES))
+    blobs, im_scales = _get_blobs(im, None)
+    height, width = blobs['data'].shape[2:]
+    blobs['im_info'] = np.array([[height, width, im_scales[0]]], dtype=np.float32)
+    outputs = _forward(net, blobs)
+    boxes = net.blobs['rois'].data[:, 1:5] / im_scales[0]  # (R, 4), pixels of im
+    return _predict(net, outputs, boxes, im.shape)
+
+
+def _forward(net, blobs):
+    """Run the net on input blobs {name: array}; returns its outputs {name: array}."""
+    for name, array in blobs.items():
+        net.blobs[name].reshape(*array.shape)
+    return net.forward(**blobs)
+
+
+def _predict(net, outputs, boxes, im_shape):
+    """Scores (R, K) and boxes (R, 4*K) from the net's outputs for boxes (R, 4); arrays of their own."""
+    scores = np.array(net.blobs['cls_score'].data if cfg.TEST.SVM else outputs['cls_prob'])
+    if not cfg.TEST.BBOX_REG:
+        return scores, np.tile(boxes, (1, scores.shape[1]))
+    return scores, clip_boxes(bbox_transform_inv(boxes, outputs['bbox_pred']), im_shape)
+
+
+def _first_of_equal(rois_blob, scale):
+    """Indices of the first of equal RoIs, and for each RoI its place among those.
+
+    rois_blob (R, 5) [level x1 y1 x2 y2]; equal: the same after rounding all columns times scale.  scale 0: all differ.
+    """
+    if scale <= 0:
+        return np.arange(len(rois_blob)), np.arange(len(rois_blob))
+    cells = np.round(rois_blob * scale).astype(np.int64)
+    cells -= cells.min(axis=0)
+    numbers = np.ravel_multi_index(cells.T, cells.max(axis=0) + 1)  # (R, 5) -> (R,), one number for each distinct row
+    return np.unique(numbers, return_index=True, return_inverse=True)[1:]
+
+
+def _get_blobs(im, rois):
+    """Input blobs {'data', 'rois'} of an image and its RoIs (no 'rois' with TEST.HAS_RPN), and the image scales."""
+    blobs = {}
+    blobs['data'], im_scales = _get_image_blob(im)
+    if not cfg.TEST.HAS_RPN:
+        blobs['rois'] = _get_rois_blob(rois, im_scales)
+    return blobs, im_scales
+
+
+def _get_image_blob(im):
+    """The image pyramid (S, 3, H, W) float32, one level for each of TEST.SCALES, and the scales (S,)."""
+    levels = [prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TEST.MAX_SIZE) for size in cfg.TEST.SCALES]
+    ims, im_scales = zip(*levels)
+    return im_list_to_blob(ims), np.array(im_scales)
+
+
+def _get_rois_blob(im_rois, im_scales):
+    """(R, 4) boxes -> (R, 5) float32 [level x1 y1 x2 y2], at the level where the area is nearest 224 x 224."""
+    im_rois = im_rois.astype(np.float64, copy=False)
+    areas = (im_rois[:, 2] - im_rois[:, 0] + 1) * (im_rois[:, 3] - im_rois[:, 1] + 1)
+    scaled_areas = areas[:, np.newaxis] * im_scales ** 2  # (R, S)
+    levels = np.abs(scaled_areas - 224 * 224).argmin(axis=1)[:, np.newaxis]  # (R, 1), 0 for one scale
+    return np.hstack((levels, im_rois * im_scales[levels])).astype(np.float32)
+
+
+def apply_nms(all_boxes, thresh):
+    """all_boxes[class][image] (n, 5), see detections.py, after NMS of each."""
+    return [[dets[nms(dets, thresh)] if len(dets) else dets for dets in boxes_of_images]
+            for boxes_of_images in all_boxes]
+
+
+def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
+    """Detect in all images of imdb, write detections.npz to the output folder, and evaluate.
+
+    thresh: detections need a score above it.  max_per_image: how many of an image are kept over all classes, more if
+    the last ones tie; 0: all.  vis: also write pictures.  Returns what imdb.evaluate_detections returns.
+    """
+    output_dir = get_output_dir(imdb, net)
+    roidb = None if cfg.TEST.HAS_RPN else imdb.roidb
+    all_boxes = [[] for _ in range(imdb.num_classes)]
+    for i in progress(range(len(imdb.image_index)), "test " + imdb.name, unit="im"):
+        im = read_image(imdb.image_path_at(i))
+        proposals = None if roidb is None else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
+        scores, boxes = im_detect(net, im, proposals)
+        if scores.shape[1] != imdb.num_classes:
+            raise UserError("net %s scores %d classes, but %s has %d; change num_output of its cls_score and bbox_pred"
+                            % (net.name, scores.shape[1], imdb.name, imdb.num_classes))
+        image_dets = _best(_image_detections(scores, boxes, thresh, cfg.TEST.NMS), max_per_image)
+        for dets_of_images, dets in zip(all_boxes, image_dets):
+            dets_of_images.append(dets)
+        if vis:
+            picture = os.path.join(output_dir, 'vis', '%s.jpg' % imdb.image_index[i])
+            _write_picture(picture, im, image_dets, imdb.classes)
+    save_detections(os.path.join(output_dir, DETECTIONS_FILE), all_boxes, imdb)
+    return imdb.evaluate_detections(all_boxes, output_dir)
+
+
+test_net.__test__ = False  # not a test to pytest
+
+
+def _image_detections(scores, boxes, thresh, nms_thresh):
+    """For each class (n, 5) float32 [x1 y1 x2 y2 score]: above thresh, after NMS, by falling score; none of class 0."""
+    image_dets = [np.zeros((0, 5), np.float32)]
+    for cls in range(1, scores.shape[1]):
+        inds = np.flatnonzero(scores[:, cls] > thresh)
+        dets = np.column_stack((boxes[inds, 4 * cls:4 * cls + 4], scores[inds, cls])).astype(np.float32)
+        image_dets.append(dets[nms(dets, nms_thresh)])
+    return image_dets
+
+
+def _best(image_dets, max_per_image):
+    """The max_per_image best of all classes; all that tie with the last one stay."""
+    scores = np.concatenate([dets[:, 4] for dets in image_dets])
+    if not 0 < max_per_image < len(scores):
+        return image_dets
+    lowest = np.sort(scores)[-max_per_image]
+    return [dets[dets[:, 4] >= lowest] for dets in image_dets]
+
+
+def _write_picture(path, im, image_dets, classes, thresh=0.3):
+    """Write im with the detections of score >= thresh to `path`."""
+    im = im.copy()
+    for name, dets in zip(classes, image_dets):
+        for x1, y1, x2, y2, score in dets[dets[:, 4] >= thresh].tolist():
+            cv2.rectangle(im, (round(x1), round(y1)), (round(x2), round(y2)), (0, 0, 255), 2)
+            cv2.putText(im, "%s %.2f" % (name, score), (round(x1), max(12, round(y1) - 3)),
+                        cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 255), 1, cv2.LINE_AA)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    cv2.imwrite(path, im)
