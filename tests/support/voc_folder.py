@@ -10,7 +10,7 @@ OBJECT = ("<object><name>%s</name><difficult>%d</difficult><bndbox>"
 def make_voc_folder(path, images, split="trainval", classes=None, proposals=40, seed=0):
     """Write a VOC-layout folder and return `path` (a pathlib.Path); imdb name: voc:<path>@<split>.
 
-    images: {id: (width, height, objects)}, objects a list of (name, (xmin, ymin, xmax, ymax)) or (name, box, difficult),
+    images: {id: (width, height, objects)}, objects a list of (name, (xmin, ymin, xmax, ymax)[, difficult]),
     boxes 1-based as they stand in the XML.  classes: names for classes.txt, None for no such file.  proposals: how many
     random ones each image gets beside jittered copies of its objects, or {id: (R, 4) 1-based [ymin xmin ymax xmax]}.
     Call it again with another split to add that split to the same folder.
@@ -53,7 +53,7 @@ def random_proposals(rng, count, width, height, objects):
     y = np.sort(rng.integers(1, height + 1, (count, 2)), axis=1)
     boxes = [np.stack((y[:, 0], x[:, 0], y[:, 1], x[:, 1]), axis=1)]
     for obj in objects:
-        x1, y1, x2, y2 = np.array(obj[1], dtype=float)
+        x1, y1, x2, y2 = np.nan_to_num(np.array(obj[1], dtype=float))
         jitter = rng.integers(-3, 4, (4, 4))
         boxes.append(np.clip(np.array([y1, x1, y2, x2]) + jitter, 1, [height, width, height, width]))
     return np.vstack(boxes).astype(np.uint16)

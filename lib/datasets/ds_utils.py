@@ -1,0 +1,58 @@
+"""Small functions on boxes and image files that the loaders share."""
+import numpy as np
+from PIL import Image
+from utils.errors import UserError
+
+ORIENTATION = 0x0112     # EXIF tag; 5 to 8 turn the picture by 90 degrees when cv2 reads it
+
+
+def unique_boxes(boxes, scale=1.0):
+    """Indices, ascending, of the first of each set of boxes that are equal after rounding boxes * scale.
+
+    boxes (N, 4).  (The original compared a base-1000 hash, which collides once a coordinate reaches 1000.)
+    """
+    rounded = np.round(np.asarray(boxes, dtype=np.float64) * scale)
+    order = np.lexsort(rounded.T)               # stable: of equal rows the first stays first
+    ordered = rounded[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return np.sort(order[is_new])
+
+
+def filter_small_boxes(boxes, min_size):
+    """Indices of boxes (N, 4) with x2 - x1 >= min_size and y2 - y1 > min_size.
+
+    The asymmetry, and the missing + 1, are the original's: they decide which proposals it trains on.
+    """
+    w = boxes[:, 2] - boxes[:, 0]
+    h = boxes[:, 3] - boxes[:, 1]
+    return np.where((w >= min_size) & (h > min_size))[0]
+
+
+def clip_one_pixel(boxes, width, height):
+    """Clip boxes (N, 4) that reach at most one pixel beyond the image; returns (clipped float32, how many were).
+
+    0-based or 1-based coordinates used the wrong way round end there; whatever is further out is not ours to mend.
+    """
+    clipped = np.clip(boxes, 0, [width - 1, height - 1, width - 1, height - 1])
+    return clipped.astype(np.float32), int((clipped != boxes).any(axis=1).sum())
+
+
+def bad_boxes(boxes, width, height):
+    """(N,) bool: not finite, inverted, or more than one pixel outside the image.  boxes 0-based [x1 y1 x2 y2]."""
+    x1, y1, x2, y2 = boxes.T
+    sound = (x1 <= x2) & (y1 <= y2) & (x1 >= -1) & (y1 >= -1) & (x2 <= width) & (y2 <= height)
+    return ~sound               # a comparison with nan is False, so nan is bad
+
+
+def image_size(path):
+    """(width, height) in pixels as cv2.imread will give them, from the file's header alone."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
+    except FileNotFoundError:
+        raise UserError("image %s does not exist; add it or take its name out of the image set" % path) from None
+    except OSError as e:
+        raise UserError("image %s cannot be read (%s); replace the file" % (path, type(e).__name__)) from None
+    return (height, width) if turned else (width, height)

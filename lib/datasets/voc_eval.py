@@ -1,0 +1,118 @@
+"""Average precision by the rules of the PASCAL VOC challenge.
+
+1. Detections of a class, over all images, are taken by falling score; of equal scores the earlier line comes first.
+2. Each belongs to the object of its class and image that it overlaps most; the IoU must exceed ovthresh.
+3. The first one of an object is right, every other and those without an object are wrong; a difficult object counts
+   neither way.
+4. AP is the area under precision (made to fall with recall), or its mean at 11 recalls, as in 2007.
+"""
+import os
+
+import numpy as np
+from utils.cython_bbox import bbox_overlaps
+from utils.errors import UserError
+
+from datasets.cache import cached_arrays, content_key, file_stamp
+from datasets.voc_xml import parse_rec
+
+
+def voc_eval(detpath, annopath, imagesetfile, classname, cachedir, ovthresh=0.5, use_07_metric=False):
+    """Returns rec (D,), prec (D,) by falling score, and ap, of one class.
+
+    detpath.format(classname): result file, lines 'image score xmin ymin xmax ymax'; annopath.format(image): annotation;
+    imagesetfile: image names, one a line; cachedir: for the parsed annotations.  Class names are compared without case.
+    No detections: ap 0; no objects, difficult ones aside: rec and ap nan.
+    """
+    with open(imagesetfile) as f:
+        names = [line.strip() for line in f if line.strip()]
+    gt = _select_class(_load_annotations(annopath, names, cachedir), classname)
+    images, scores, boxes = _read_detections(detpath.format(classname), names)
+    order = np.argsort(-scores, kind="stable")
+    matched = _match(images, boxes, gt, ovthresh)[order]              # (D,) index of a gt box or -1
+    tp, fp = _count(matched, gt["difficult"])
+    npos = int((~gt["difficult"]).sum())
+    rec = tp / npos if npos else np.full(len(tp), np.nan)
+    prec = tp / np.maximum(tp + fp, np.finfo(np.float64).eps)
+    return rec, prec, voc_ap(rec, prec, use_07_metric) if npos else float("nan")
+
+
+def voc_ap(rec, prec, use_07_metric=False):
+    """AP of recalls rec (D,), rising, and precisions prec (D,): area under the curve, or the mean at 11 recalls."""
+    if use_07_metric:
+        return sum(np.max(prec[rec >= t], initial=0.0) for t in np.arange(0.0, 1.1, 0.1)) / 11.0
+    rec = np.concatenate(([0.0], rec, [1.0]))
+    prec = np.concatenate(([0.0], prec, [0.0]))
+    falling = np.maximum.accumulate(prec[::-1])[::-1]           # the best precision at this recall or a higher one
+    return float(np.sum(np.diff(rec) * falling[1:]))
+
+
+def _load_annotations(annopath, names, cachedir):
+    """All objects: dict of name (N,), image (N,) index into names, boxes (N, 4) 1-based, difficult (N,)."""
+    files = [annopath.format(name) for name in names]
+    os.makedirs(cachedir, exist_ok=True)
+    path = os.path.join(cachedir, "annotations_%s.npz" % content_key("annotations", [file_stamp(f) for f in files]))
+    return cached_arrays(path, lambda: _parse_annotations(files))
+
+
+def _parse_annotations(files):
+    objects = [(i, obj) for i, file in enumerate(files) for obj in parse_rec(file)]
+    boxes = np.array([obj["bbox"] for _, obj in objects], dtype=np.float64).reshape(-1, 4)
+    if not np.isfinite(boxes).all():
+        raise UserError("annotation %s: a box has a missing or unreadable number; correct it"
+                        % files[objects[np.where(~np.isfinite(boxes).all(axis=1))[0][0]][0]])
+    return {"name": np.array([obj["name"] for _, obj in objects], dtype=np.str_),
+            "image": np.array([i for i, _ in objects], dtype=np.int64),
+            "boxes": boxes,
+            "difficult": np.array([obj["difficult"] for _, obj in objects], dtype=bool)}
+
+
+def _select_class(annotations, classname):
+    """The objects of one class."""
+    wanted = annotations["name"] == classname.lower().strip()
+    return {key: annotations[key][wanted] for key in ("image", "boxes", "difficult")}
+
+
+def _read_detections(path, names):
+    """images (D,) index into names, scores (D,), boxes (D, 4) of a result file, in its order."""
+    if not os.path.exists(path):
+        raise UserError("result file %s does not exist; write the detections first" % path)
+    position = {name: i for i, name in enumerate(names)}
+    images, numbers = [], []
+    with open(path) as f:
+        for line_number, line in enumerate(f, start=1):
+            name, *rest = line.rsplit(None, 5)
+            if name not in position or len(rest) != 5:
+                raise UserError("result file %s, line %d: expected 'image score xmin ymin xmax ymax' with an image of "
+                                "the image set, got '%s'" % (path, line_number, line.strip()))
+            images.append(position[name])
+            numbers.append([float(x) for x in rest])
+    numbers = np.array(numbers, dtype=np.float64).reshape(-1, 5)
+    return np.array(images, dtype=np.int64), numbers[:, 0], numbers[:, 1:]
+
+
+def _match(images, boxes, gt, ovthresh):
+    """(D,) index of the gt box each detection overlaps most, where by more than ovthresh, otherwise -1."""
+    matched = np.full(len(images), -1)
+    dets_of, gts_of = _by_image(images), _by_image(gt["image"])
+    for image in dets_of.keys() & gts_of.keys():
+        dets, gts = dets_of[image], gts_of[image]
+        overlaps = bbox_overlaps(boxes[dets], gt["boxes"][gts])       # (dets, gts)
+        matched[dets] = np.where(overlaps.max(axis=1) > ovthresh, gts[overlaps.argmax(axis=1)], -1)
+    return matched
+
+
+def _by_image(images):
+    """{image: indices of its rows, ascending}."""
+    order = np.argsort(images, kind="stable")
+    values, starts = np.unique(images[order], return_index=True)
+    return dict(zip(values.tolist(), np.split(order, starts[1:])))
+
+
+def _count(matched, difficult):
+    """Running counts of right and wrong detections; matched (D,) by falling score: index of a gt box or -1."""
+    first = np.zeros(len(matched), dtype=bool)
+    first[np.unique(matched, return_index=True)[1]] = True            # the first detection of each object
+    has_object = matched >= 0
+    ignored = has_object & np.append(difficult, False)[matched]       # index -1 meets the appended False
+    right = has_object & first & ~ignored
+    return np.cumsum(right), np.cumsum(~right & ~ignored)

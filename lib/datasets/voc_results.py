@@ -1,0 +1,67 @@
+"""Result files of the PASCAL challenge, their scores, and the archive for the evaluation server."""
+import json
+import os
+import tarfile
+
+import numpy as np
+from utils.progress import progress
+
+from datasets.voc_eval import voc_eval
+
+OVTHRESH = 0.5       # a detection is right when its IoU with an object exceeds this
+
+
+def write_results(path, image_index, boxes_per_image):
+    """One line a detection: image, score, xmin ymin xmax ymax, 1-based, with all digits of a float32.
+
+    boxes_per_image[i]: (N, 5) [x1 y1 x2 y2 score], 0-based pixels, or [] for none.  (The original kept 3 decimals of
+    the score, which makes ties, and AP depends on how those are ordered.)
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        for index, dets in zip(image_index, boxes_per_image):
+            for x1, y1, x2, y2, score in np.asarray(dets, dtype=np.float64).reshape(-1, 5).tolist():
+                f.write("%s %.9g %.9g %.9g %.9g %.9g\n" % (index, score, x1 + 1, y1 + 1, x2 + 1, y2 + 1))
+
+
+def score_results(classes, detpath, annopath, imagesetfile, cachedir, use_07_metric):
+    """{class: (rec, prec, ap)} of the result files; detpath and annopath hold {:s} for the class and the image."""
+    return {name: voc_eval(detpath, annopath, imagesetfile, name, cachedir, OVTHRESH, use_07_metric)
+            for name in progress(classes, "evaluation", len(classes), "classes")}
+
+
+def save_scores(scores, output_dir, imdb_name, use_07_metric):
+    """Print the table, write ap.json and <class>_pr.npz into output_dir; returns the mean AP over classes not nan."""
+    aps = {name: float(ap) for name, (_, _, ap) in scores.items()}
+    counted = [ap for ap in aps.values() if not np.isnan(ap)]
+    mean_ap = float(np.mean(counted)) if counted else float("nan")
+    os.makedirs(output_dir, exist_ok=True)
+    for name, (rec, prec, ap) in scores.items():
+        np.savez(os.path.join(output_dir, name + "_pr.npz"), rec=rec, prec=prec, ap=ap)
+    with open(os.path.join(output_dir, "ap.json"), "w") as f:
+        json.dump({"imdb": imdb_name, "ovthresh": OVTHRESH, "use_07_metric": use_07_metric,
+                   "mean_ap": _or_null(mean_ap), "ap": {name: _or_null(ap) for name, ap in aps.items()}}, f, indent=2)
+    _print_table(aps, mean_ap, use_07_metric)
+    return mean_ap
+
+
+def pack_submission(output_dir, imdb_name, files):
+    """<output_dir>/<imdb_name>_comp4.tar.gz with results/<folder>/Main/comp4_*.txt, for the evaluation server."""
+    path = os.path.join(output_dir, imdb_name + "_comp4.tar.gz")
+    with tarfile.open(path, "w:gz") as archive:
+        for file in files:
+            archive.add(file, os.path.relpath(file, output_dir))
+    print("%s has no public annotations, so there is no score; submit %s to the PASCAL VOC evaluation server"
+          % (imdb_name, path))
+    return path
+
+
+def _print_table(aps, mean_ap, use_07_metric):
+    print("VOC07 metric? " + ("Yes" if use_07_metric else "No"))
+    for name, ap in aps.items():
+        print("AP for %s = %.4f" % (name, ap))
+    print("Mean AP = %.4f" % mean_ap)
+
+
+def _or_null(value):
+    return None if np.isnan(value) else value
