@@ -9,8 +9,8 @@ from ..layer import Layer, register
 class _Geometry:
     """kernel, stride, pad and dilation of a ConvolutionParameter, one number a spatial axis.
 
-    kernel_size, stride, pad and dilation hold one number for all axes or one for each; for two spatial axes kernel_h and
-    kernel_w (stride_h ..., pad_h ...) may stand in their place.
+    kernel_size, stride, pad and dilation hold one number for all axes or one for each; for two spatial axes kernel_h
+    and kernel_w (stride_h ..., pad_h ...) may stand in their place.
     """
 
     def __init__(self, layer, axes):
@@ -64,8 +64,8 @@ def _convolve(x, weight, bias, g, transposed, groups):
 
 def _convolve_backward(diff, x, weight, g, transposed, groups, wanted):
     """[x diff, weight diff, bias diff], None where `wanted` has False: what is not wanted is not computed."""
-    return torch.ops.aten.convolution_backward(diff, x, weight, [weight.shape[1] * groups if transposed else weight.shape[0]],
-                                               g.stride, g.pad, g.dilation, transposed, [0] * g.axes, groups, wanted)
+    return torch.ops.aten.convolution_backward(diff, x, weight, [diff.shape[1]], g.stride, g.pad, g.dilation,
+                                               transposed, [0] * g.axes, groups, wanted)
 
 
 class _BaseConvolution(Layer):

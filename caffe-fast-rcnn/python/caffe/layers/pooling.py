@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from .. import common
 from ..layer import Layer, register
+from ..proto.caffe_pb2 import PoolingParameter
 
 
 @register("Pooling")
@@ -13,8 +14,8 @@ class Pooling(Layer):
     layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
             pooling_param { pool: MAX kernel_size: 3 stride: 2 pad: 0 round_mode: CEIL global_pooling: false } }
 
-    bottom (N, C, H, W) -> top (N, C, H', W').  pool: MAX, AVE or STOCHASTIC; a second top of MAX holds, for each number,
-    the position h W + w it came from (-1: from none).
+    bottom (N, C, H, W) -> top (N, C, H', W').  pool: MAX, AVE or STOCHASTIC; a second top of MAX holds, for each
+    number, the position h W + w it came from (-1: from none).
     Corner behaviour, read from Caffe's pooling_layer.cpp and its results:
     - H' = ceil((H + 2 pad - kernel) / stride) + 1; with padding, a last window that starts outside H + pad is dropped.
       round_mode FLOOR takes floor.
@@ -31,7 +32,7 @@ class Pooling(Layer):
         p = self.layer_param.pooling_param
         if len(bottom[0].shape) != 4:
             self.fail("expected a bottom of 4 axes (N, C, H, W), got shape %s" % (bottom[0].shape,))
-        self.method = p.PoolMethod.Name(p.pool)
+        self.method = PoolingParameter.PoolMethod.Name(p.pool)
         if len(top) > 1 and self.method != "MAX":
             self.fail("only MAX pooling has a second top (the mask)")
         self.stride, self.pad = self._pair("stride", 1), self._pair("pad", 0)
@@ -68,51 +69,53 @@ class Pooling(Layer):
         if min(self.sizes) < 1:
             self.fail("kernel %s is too large for a bottom of %d x %d pixels with pad %s"
                       % (self.window, h, w, self.pad))
-        # zeros or -FLT_MAX behind the image, so that the last window is whole
-        self.border = [p + max(0, (out - 1) * s + k - size - p) - p for p, out, s, k, size in
-                       zip(self.pad, self.sizes, self.stride, self.window, (h, w))]
+        axes = list(zip((h, w), self.sizes, self.window, self.stride, self.pad))
+        # rows and columns to put behind the image so that the last window is whole
+        self.behind = [max(0, (out - 1) * s + k - size - p) for size, out, k, s, p in axes]
+        # torch itself cuts windows at the border, but pads at most half a kernel and wants a pixel in each window
+        self.torch_cuts = all(2 * p <= k and (out - 1) * s < size + p for size, out, k, s, p in axes)
         for t in top:
             t.reshape(n, c, *self.sizes)
 
     def _pooled(self, size, i):
         p = self.layer_param.pooling_param
         steps, rest = divmod(size + 2 * self.pad[i] - self.window[i], self.stride[i])
-        out = steps + 1 + (rest > 0 and p.round_mode == p.CEIL)
+        out = steps + 1 + (rest > 0 and p.round_mode == PoolingParameter.CEIL)
         if max(self.pad) and (out - 1) * self.stride[i] >= size + self.pad[i]:
             out -= 1
         return out
 
     def _padded(self, x, value):
-        (top, left), (bottom, right) = self.pad, [p + b for p, b in zip(self.pad, self.border)]
-        return F.pad(x, (left, right, top, bottom), value=value) if top or left or bottom or right else x
+        (top, left), (bottom, right) = self.pad, self.behind
+        return F.pad(x, (left, right, top, bottom), value=value)
 
     # ---- MAX: forward keeps the positions, backward sends the diff to them
 
     def forward(self, bottom, top):
         if self.method != "MAX":
             return super().forward(bottom, top)
-        x = self._padded(bottom[0].tensor, torch.finfo(bottom[0].tensor.dtype).min)
-        y, index = torch.ops.aten.max_pool2d_with_indices(x, self.window, self.stride, [0, 0], [1, 1], False)
-        self._saved = (x, index) if self.needs_backward else None
+        x, pad, ceil = bottom[0].tensor, self.pad, self.layer_param.pooling_param.round_mode == PoolingParameter.CEIL
+        if not self.torch_cuts:
+            x, pad, ceil = self._padded(x, torch.finfo(x.dtype).min), [0, 0], False
+        how = (self.window, self.stride, pad, [1, 1], ceil)
+        y, index = torch.ops.aten.max_pool2d_with_indices(x, *how)
+        self._saved = (x, how, index) if self.needs_backward else None
         top[0].tensor = y
         if len(top) > 1:
-            top[1].tensor = self._mask(index, x.shape[3], bottom[0].shape).to(y.dtype)
+            offset = [0, 0] if self.torch_cuts else self.pad
+            top[1].tensor = _mask(index, x.shape[3], offset, bottom[0].shape[2:]).to(y.dtype)
 
     def backward(self, top, propagate_down, bottom):
         if self.method != "MAX":
             return super().backward(top, propagate_down, bottom)
-        if propagate_down[0]:
-            x, index = self._saved
-            diff = torch.ops.aten.max_pool2d_with_indices_backward(
-                top[0].diff_tensor, x, self.window, self.stride, [0, 0], [1, 1], False, index)
+        if not propagate_down[0]:
+            return
+        x, how, index = self._saved
+        diff = torch.ops.aten.max_pool2d_with_indices_backward(top[0].diff_tensor, x, *how, index)
+        if not self.torch_cuts:
             h, w = bottom[0].shape[2:]
-            bottom[0].diff_tensor = diff[:, :, self.pad[0]:self.pad[0] + h, self.pad[1]:self.pad[1] + w]
-
-    def _mask(self, index, padded_width, shape):
-        """Positions in the padded image -> h W + w in the bottom, -1 for none."""
-        h, w = index // padded_width - self.pad[0], index % padded_width - self.pad[1]
-        inside = (h >= 0) & (h < shape[2]) & (w >= 0) & (w < shape[3])
-        return torch.where(inside, h * shape[3] + w, -1)
+            diff = diff[:, :, self.pad[0]:self.pad[0] + h, self.pad[1]:self.pad[1] + w]
+        bottom[0].diff_tensor = diff
 
     # ---- AVE and STOCHASTIC: the function, differentiated by torch
 
@@ -129,11 +132,19 @@ class Pooling(Layer):
         return total / (area[0][:, None] * area[1])
 
     def _stochastic(self, x):
-        windows = self._padded(x, 0.0).unfold(2, self.window[0], self.stride[0]).unfold(3, self.window[1], self.stride[1])
-        windows = windows.reshape(*windows.shape[:4], -1)           # (N, C, H', W', pixels of a window)
+        (h, w), (stride_h, stride_w) = self.window, self.stride
+        windows = self._padded(x, 0.0).unfold(2, h, stride_h).unfold(3, w, stride_w)
+        windows = windows.flatten(4)                                # (N, C, H', W', h w)
         if self.phase == common.TEST:
             return (windows * windows).sum(-1) / windows.sum(-1).clamp(min=torch.finfo(x.dtype).tiny)
         mass = windows.detach().cumsum(-1)
         draw = torch.rand(mass.shape[:-1], generator=common.generator(), dtype=x.dtype, device=x.device)[..., None]
         chosen = (mass < draw * mass[..., -1:]).sum(-1, keepdim=True)
         return windows.gather(-1, chosen)[..., 0]
+
+
+def _mask(index, width, offset, size):
+    """Positions in an image of `width` whose pixel `offset` is the bottom's first -> h W + w there, -1 outside."""
+    h, w = index // width - offset[0], index % width - offset[1]
+    inside = (h >= 0) & (h < size[0]) & (w >= 0) & (w < size[1])
+    return torch.where(inside, h * size[1] + w, -1)

@@ -1,0 +1,121 @@
+"""LRN and MVN: normalisation by a neighbourhood's energy, and to mean 0, variance 1."""
+import torch
+import torch.nn.functional as F
+
+from ..layer import Layer, register
+from ..proto.caffe_pb2 import LRNParameter
+
+
+@register("LRN")
+class LRN(Layer):
+    """Local response normalisation: x divided by (k + alpha / n * sum of squares of its neighbours) ^ beta.
+
+    layer { name: "norm1" type: "LRN" bottom: "pool1" top: "norm1"
+            lrn_param { local_size: 5 alpha: 0.0005 beta: 0.75 k: 2 norm_region: ACROSS_CHANNELS } }
+
+    bottom and top (N, C, H, W).  ACROSS_CHANNELS: the neighbours are local_size channels around a number's own, n is
+    local_size, whatever part of the window exists.  WITHIN_CHANNEL: local_size x local_size pixels of the same channel,
+    n is local_size^2, and k is 1 whatever the prototxt says (Caffe builds it of a Pooling and a Power layer).
+    local_size is odd.
+    """
+
+    reads_top = False
+
+    def setup(self, bottom, top):
+        p = self.layer_param.lrn_param
+        if p.local_size % 2 == 0:
+            self.fail("local_size %d must be odd" % p.local_size)
+        if len(bottom[0].shape) != 4:
+            self.fail("expected a bottom of 4 axes (N, C, H, W), got shape %s" % (bottom[0].shape,))
+        self.within = p.norm_region == LRNParameter.WITHIN_CHANNEL
+        self._scale = None
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        if self.within:
+            return super().forward(bottom, top)
+        p, x = self.layer_param.lrn_param, bottom[0].tensor
+        scale = _sum_of_channels(x * x, p.local_size).mul_(p.alpha / p.local_size).add_(p.k)
+        self._scale = scale if self.needs_backward else None
+        top[0].tensor = x * _inverse_power(scale, p.beta)
+
+    def backward(self, top, propagate_down, bottom):
+        """dx = dy s^-b - 2 a b / n * x * sum over the window of (dy y / s), with y / s = x s^(-b - 1)."""
+        if self.within:
+            return super().backward(top, propagate_down, bottom)
+        if not propagate_down[0]:
+            return
+        p, x, scale = self.layer_param.lrn_param, bottom[0].tensor, self._scale
+        direct = top[0].diff_tensor * _inverse_power(scale, p.beta)
+        window = _sum_of_channels(direct * x / scale, p.local_size)
+        bottom[0].diff_tensor = direct.addcmul_(x, window, value=-2 * p.alpha * p.beta / p.local_size)
+
+    def function(self, x):
+        """WITHIN_CHANNEL, differentiated by torch."""
+        p = self.layer_param.lrn_param
+        mean = F.avg_pool2d(x * x, p.local_size, stride=1, padding=p.local_size // 2)
+        return x * (1 + p.alpha * mean).pow(-p.beta)
+
+
+def _sum_of_channels(x, size):
+    """(N, C, H, W) -> for each channel the sum over the `size` channels around it, those that exist."""
+    out = x.clone()
+    for d in range(1, min(size // 2 + 1, x.shape[1])):
+        out[:, d:] += x[:, :-d]
+        out[:, :-d] += x[:, d:]
+    return out
+
+
+def _inverse_power(x, beta):
+    """x ^ -beta; the exponent of all published nets without pow, which takes twice as long as two roots."""
+    if beta != 0.75:
+        return x.pow(-beta)
+    root = x.rsqrt()
+    return root.sqrt().mul_(root)
+
+
+@register("MVN")
+class MVN(Layer):
+    """Mean-variance normalisation of each channel, or of each image.
+
+    layer { name: "mvn" type: "MVN" bottom: "data" top: "mvn"
+            mvn_param { normalize_variance: true across_channels: false eps: 1e-9 } }
+
+    bottom and top (N, C, H, W): (x - mean) / (sqrt(variance) + eps); normalize_variance false: x - mean.
+    Backward takes the derivative of sqrt(variance) + eps as that of sqrt(variance), as Caffe does: a constant channel
+    gets finite diffs.
+    """
+
+    def setup(self, bottom, top):
+        self._saved = None
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        p = self.layer_param.mvn_param
+        x = self._rows(bottom[0].tensor)
+        y = x - x.mean(1, keepdim=True)
+        deviation = None
+        if p.normalize_variance:
+            deviation = (y * y).mean(1, keepdim=True).sqrt_().add_(p.eps)
+            y /= deviation
+        self._saved = (y, deviation) if self.needs_backward else None
+        top[0].tensor = y.reshape(bottom[0].shape)
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        y, deviation = self._saved
+        diff = self._rows(top[0].diff_tensor)
+        out = diff - diff.mean(1, keepdim=True)
+        if deviation is not None:
+            out = (out - (diff * y).mean(1, keepdim=True) * y) / deviation
+        bottom[0].diff_tensor = out.reshape(bottom[0].shape)
+
+    def _rows(self, x):
+        """(N, C, H, W) -> (N C, H W), across channels (N, C H W): each row is normalised by itself."""
+        rows = torch.Size(x.shape[:1 if self.layer_param.mvn_param.across_channels else 2]).numel()
+        return x.reshape(rows, x.numel() // max(rows, 1))
