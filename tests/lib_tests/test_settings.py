@@ -1,0 +1,133 @@
+"""cfg: defaults, files, --set pairs, mistakes, output folders."""
+import types
+
+import numpy as np
+import pytest
+from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list, get_output_dir
+from support.settings import settings
+from utils.errors import UserError
+from utils.timer import Timer
+
+
+@pytest.fixture(autouse=True)
+def undo():
+    with settings():
+        yield
+
+
+def test_defaults_of_the_original():
+    train, test = cfg.TRAIN, cfg.TEST
+    assert (train.SCALES, train.MAX_SIZE, train.IMS_PER_BATCH, train.BATCH_SIZE) == ((600,), 1000, 2, 128)
+    assert (train.FG_FRACTION, train.FG_THRESH, train.BG_THRESH_HI, train.BG_THRESH_LO) == (.25, .5, .5, .1)
+    assert train.BBOX_NORMALIZE_STDS == (.1, .1, .2, .2) and train.ASPECT_GROUPING and not train.USE_OHEM
+    assert train.OHEM_USE_NMS and train.OHEM_NMS_THRESH == .7
+    assert train.OHEM_NMS_PER_CLASS and not train.OHEM_PER_IMAGE  # as the original's code, not as the paper
+    assert (test.SCALES, test.MAX_SIZE, test.NMS, test.SVM, test.BBOX_REG) == ((600,), 1000, .3, False, True)
+    assert (cfg.DEDUP_BOXES, cfg.RNG_SEED, cfg.EPS, cfg.EXP_DIR) == (1 / 16, 3, 1e-14, "default")
+    np.testing.assert_array_equal(cfg.PIXEL_MEANS, [[[102.9801, 115.9465, 122.7717]]])
+
+
+def test_from_file(tmp_path):
+    path = tmp_path / "a.yml"
+    path.write_text("EXP_DIR: here\nTRAIN:\n  SCALES: [400, 500]\n  BG_THRESH_LO: 0\n  USE_OHEM: True\n"
+                    "EPS: 1e-3\nPIXEL_MEANS: [104, 117, 123]\n")
+    cfg_from_file(str(path))
+    assert cfg.EXP_DIR == "here" and cfg.TRAIN.SCALES == (400, 500) and cfg.TRAIN.USE_OHEM is True
+    assert cfg.TRAIN.BG_THRESH_LO == 0 and isinstance(cfg.TRAIN.BG_THRESH_LO, float)
+    assert cfg.EPS == 1e-3
+    assert cfg.PIXEL_MEANS.shape == (1, 1, 3) and cfg.PIXEL_MEANS.dtype == np.float64
+    path.write_text("")
+    cfg_from_file(str(path))
+
+
+@pytest.mark.parametrize("words, key, value", [
+    (["TRAIN.SCALES", "[400, 500, 600]"], "SCALES", (400, 500, 600)),
+    (["TRAIN.SCALES", "(480,)"], "SCALES", (480,)),
+    (["TRAIN.SCALES", [480, 576]], "SCALES", (480, 576)),
+    (["TRAIN.FG_THRESH", "1"], "FG_THRESH", 1.0),
+    (["TRAIN.USE_FLIPPED", "False"], "USE_FLIPPED", False),
+    (["TRAIN.SNAPSHOT_INFIX", "a-b"], "SNAPSHOT_INFIX", "a-b"),
+    (["TRAIN.SNAPSHOT_INFIX", "2007"], "SNAPSHOT_INFIX", "2007"),
+    (["TRAIN.SNAPSHOT_INFIX", "'quoted'"], "SNAPSHOT_INFIX", "quoted"),
+    (["TRAIN.BBOX_NORMALIZE_MEANS", "[0, 0, 0, 1]"], "BBOX_NORMALIZE_MEANS", (0.0, 0.0, 0.0, 1.0)),
+])
+def test_from_list(words, key, value):
+    cfg_from_list(words)
+    assert cfg.TRAIN[key] == value and type(cfg.TRAIN[key]) is type(value)
+
+
+def test_the_type_of_a_default_outlives_changes():
+    cfg_from_list(["TRAIN.SCALES", "[1, 2, 3]", "TRAIN.SCALES", "[4, 5]", "EXP_DIR", "a", "EXP_DIR", "b"])
+    assert cfg.TRAIN.SCALES == (4, 5) and cfg.EXP_DIR == "b"
+
+
+@pytest.mark.parametrize("words, message", [
+    (["TRAIN.BATCHSIZE", "64"], "unknown setting TRAIN.BATCHSIZE in --set; the nearest known one is TRAIN.BATCH_SIZE"),
+    (["BATCH_SIZE", "64"], "unknown setting BATCH_SIZE .* nearest known one is TRAIN.BATCH_SIZE"),
+    (["TRAIN", "64"], "unknown setting TRAIN in"),
+    (["TRAIN.BATCH_SIZE", "64.5"], r"setting TRAIN.BATCH_SIZE in --set must be an int, got 64.5 \(float\)"),
+    (["TRAIN.BATCH_SIZE", "many"], r"must be an int, got 'many' \(str\)"),
+    (["TRAIN.BATCH_SIZE", "True"], "must be an int, got True"),
+    (["TRAIN.USE_OHEM", "1"], "TRAIN.USE_OHEM in --set must be True or False, got 1"),
+    (["TRAIN.USE_OHEM", "true"], "must be True or False, got 'true'"),
+    (["TRAIN.FG_THRESH", "True"], "must be a float, got True"),
+    (["TRAIN.FG_THRESH", "half"], "must be a float, got 'half'"),
+    (["TRAIN.SCALES", "600"], r"must be a list of int like \[600\], got 600"),
+    (["TRAIN.SCALES", "[]"], r"must be a list of int like \[600\], got \[\]"),
+    (["TRAIN.SCALES", "['a']"], "must be a list of int"),
+    (["TRAIN.BBOX_NORMALIZE_STDS", "[1, 2]"], r"must be a list of float like \[0.1, 0.1, 0.2, 0.2\]"),
+    (["PIXEL_MEANS", "[1, 2]"], r"must be 3 numbers like \[102.9801, 115.9465, 122.7717\], got \[1, 2\]"),
+    (["EXP_DIR", 3], "must be text, got 3"),
+    (["TRAIN.BATCH_SIZE"], "pairs of KEY VALUE, got an odd number of words: TRAIN.BATCH_SIZE"),
+])
+def test_mistakes_in_pairs(words, message):
+    with pytest.raises(UserError, match=message) as e:
+        cfg_from_list(words)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("TRIAN: {BATCH_SIZE: 64}", "unknown setting TRIAN.BATCH_SIZE in .*a.yml; the nearest .* TRAIN.BATCH_SIZE"),
+    ("TRAIN: {SCALES: {a: 1}}", "unknown setting TRAIN.SCALES.a"),
+    ("TRAIN: {BATCH_SIZE: '64'}", r"TRAIN.BATCH_SIZE in .*a.yml must be an int, got '64' \(str\)"),
+    ("TRAIN: [1, 2", "a.yml cannot be read: while parsing"),
+    ("- 1", "must hold 'KEY: value' lines, got a list"),
+])
+def test_mistakes_in_files(tmp_path, text, message):
+    path = tmp_path / "a.yml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as e:
+        cfg_from_file(path)
+    assert "\n" not in str(e.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UserError, match="none.yml cannot be read: .*No such file"):
+        cfg_from_file(tmp_path / "none.yml")
+
+
+def test_files_cannot_run_code(tmp_path):
+    path = tmp_path / "a.yml"
+    path.write_text("EXP_DIR: !!python/object/apply:os.getcwd []")
+    with pytest.raises(UserError, match="cannot be read: could not determine a constructor"):
+        cfg_from_file(path)
+
+
+def test_output_dir(tmp_path):
+    cfg.ROOT_DIR, cfg.EXP_DIR = str(tmp_path), "exp"
+    imdb, net = types.SimpleNamespace(name="voc_2007_test"), types.SimpleNamespace(name="vgg16_iter_7")
+    assert get_output_dir(imdb) == str(tmp_path / "output" / "exp" / "voc_2007_test")
+    path = tmp_path / "output" / "exp" / "voc_2007_test" / "vgg16_iter_7"
+    assert get_output_dir(imdb, net) == str(path) == get_output_dir(imdb, net)
+    assert path.is_dir()
+
+
+def test_timer(monkeypatch):
+    clock = iter([0, 1, 10, 13])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    timer = Timer()
+    timer.tic()
+    assert timer.toc() == 1
+    timer.tic()
+    assert timer.toc(average=False) == 3
+    assert (timer.average_time, timer.total_time, timer.calls, timer.diff) == (2, 4, 2, 3)
