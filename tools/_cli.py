@@ -1,0 +1,129 @@
+"""What the tools share: the common flags, the error line, device, seed, and the record of a run."""
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import pprint
+import resource
+import shlex
+import sys
+import time
+
+import caffe
+import numpy as np
+
+from datasets.factory import get_imdb
+from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
+from utils.errors import UserError
+
+
+def add_common_flags(parser):
+    """--gpu, --cfg (may be given several times) and --set, which takes the rest of the line."""
+    parser.add_argument('--gpu', default='0', metavar='ID', help="number of the GPU, or cpu (default: 0)")
+    parser.add_argument('--cfg', dest='cfg_files', action='append', default=[], metavar='FILE',
+                        help="yml file of settings; may be repeated, the last one wins")
+    parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
+                        help="settings one by one; takes the rest of the line")
+
+
+def parse_bool(text):
+    """Type of a flag that takes true or false."""
+    if text.lower() in ('true', 'yes', '1'):
+        return True
+    if text.lower() in ('false', 'no', '0'):
+        return False
+    raise argparse.ArgumentTypeError("expected true or false, got %r" % text)
+
+
+def run(main):
+    """Call main(); a mistake of the user ends in one line `error: ...` and exit code 1."""
+    try:
+        main()
+    except (UserError, caffe.CaffeError) as e:
+        print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped by the keyboard", file=sys.stderr)
+        sys.exit(130)
+
+
+def configure(args):
+    """Settings from --cfg and --set into cfg, the device from --gpu; prints what holds."""
+    print("Called with args:\n%s" % args)
+    for filename in args.cfg_files:
+        cfg_from_file(filename)
+    cfg_from_list(args.set_cfgs)
+    use_device(args.gpu)
+    print("Using config:\n%s" % pprint.pformat(plain(cfg)), flush=True)
+
+
+def use_device(gpu):
+    """Run on GPU number `gpu`, or on the CPU where it is 'cpu'."""
+    if gpu == 'cpu':
+        caffe.set_mode_cpu()
+        return
+    if not gpu.isdecimal():
+        raise UserError("--gpu must be the number of a GPU or cpu, got %r" % gpu)
+    cfg.GPU_ID = int(gpu)
+    try:
+        caffe.set_device(cfg.GPU_ID)
+        caffe.set_mode_gpu()
+    except caffe.CaffeError as e:
+        raise UserError("--gpu %s cannot be used (%s); --gpu cpu runs without a GPU" % (gpu, e)) from e
+
+
+def seed(fresh=False):
+    """Seed numpy and Caffe with cfg.RNG_SEED, or with a fresh number, which is put there."""
+    if fresh:
+        cfg.RNG_SEED = int.from_bytes(os.urandom(4), 'little')
+    np.random.seed(cfg.RNG_SEED)
+    caffe.set_random_seed(cfg.RNG_SEED)
+    print("Seed: %d" % cfg.RNG_SEED, flush=True)
+
+
+def need_file(path, flag, remedy):
+    """UserError unless `path`, given by `flag`, is a file."""
+    if not path:
+        raise UserError("%s is missing; %s" % (flag, remedy))
+    if not os.path.isfile(path):
+        raise UserError("%s %s: no such file; %s" % (flag, path, remedy))
+
+
+def load_imdbs(names):
+    """The imdbs of `a+b`, checked to have the same classes."""
+    imdbs = [get_imdb(name) for name in names.split('+')]
+    for imdb in imdbs[1:]:
+        if tuple(imdb.classes) != tuple(imdbs[0].classes):
+            raise UserError("--imdb %s joins different classes: %s has %d, %s has %d; join only sets with the same list"
+                            % (names, imdbs[0].name, imdbs[0].num_classes, imdb.name, imdb.num_classes))
+    return imdbs
+
+
+def plain(value):
+    """`value` with dicts, arrays and tuples as json knows them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def record_run(path, start, **facts):
+    """Write the json record of a run that began at time.monotonic() == `start`; `facts` are added."""
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss   # kB on Linux, bytes on macOS
+    record = {
+        'command': shlex.join([os.path.basename(sys.executable)] + sys.argv),
+        'seconds': round(time.monotonic() - start, 1),
+        'peak_rss_mb': round(rss / (2 ** 20 if sys.platform == 'darwin' else 2 ** 10), 1),
+        'seed': cfg.RNG_SEED,
+        'versions': {'python': platform.python_version(), 'caffe': caffe.__version__,
+                     **{name: importlib.metadata.version(name) for name in ('torch', 'numpy')}},
+        **facts,
+        'config': cfg,
+    }
+    with open(path, 'w') as f:
+        json.dump(plain(record), f, indent=1)
+        f.write('\n')
+    print("Took %.1f s, at most %.0f MB of memory; record: %s" % (record['seconds'], record['peak_rss_mb'], path),
+          flush=True)
