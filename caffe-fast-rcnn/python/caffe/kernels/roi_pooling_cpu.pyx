@@ -50,7 +50,6 @@ cdef void bin_argmax(const floating *image, int width, int channels, int block,
                      int y1, int y2, int x1, int x2, floating *best, int *where) noexcept nogil:
     """As bin_max, and where[:block] = the cell of the first maximum in row order, -1 for an empty bin."""
     cdef int y, x, c, index
-    cdef bint larger
     cdef const floating *cell
     for c in range(block):
         best[c] = <floating>-FLT_MAX if y1 < y2 and x1 < x2 else 0
@@ -59,10 +58,10 @@ cdef void bin_argmax(const floating *image, int width, int channels, int block,
         for x in range(x1, x2):
             index = y * width + x
             cell = image + <size_t>index * channels
+            for c in range(block):      # two loops: compilers vectorise them, and not the one of both
+                where[c] = index if cell[c] > best[c] else where[c]
             for c in range(block):
-                larger = cell[c] > best[c]
-                best[c] = cell[c] if larger else best[c]
-                where[c] = index if larger else where[c]
+                best[c] = cell[c] if cell[c] > best[c] else best[c]
 
 
 ctypedef fused number:

@@ -1,0 +1,53 @@
+"""Layers on regions of interest."""
+import torch
+
+from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
+from ..layer import Layer, register
+
+
+@register("ROIPooling")
+class ROIPoolingLayer(Layer):
+    """Max pooling of each region of interest into a grid of fixed size (Fast R-CNN, section 2.1).
+
+    layer { name: "roi_pool5" type: "ROIPooling" bottom: "conv5_3" bottom: "rois" top: "pool5"
+            roi_pooling_param { pooled_w: 7 pooled_h: 7 spatial_scale: 0.0625 } }       # spatial_scale = 1 / stride
+
+    bottom[0] (N, C, H, W); bottom[1] (R, 5), a row [image index, x1, y1, x2, y2] in pixels of the net's input;
+    top (R, C, pooled_h, pooled_w); R may be 0.  The rounding rule is told in kernels/roi_pooling.py.
+    The maxima's places are kept only when backward is needed.  RoIs get a zero diff.
+    """
+
+    bottoms = (2, 2)
+    reads_top = False
+
+    def setup(self, bottom, top):
+        param = self.layer_param.roi_pooling_param
+        self.pooled_h, self.pooled_w, self.spatial_scale = param.pooled_h, param.pooled_w, param.spatial_scale
+        if not (self.pooled_h > 0 and self.pooled_w > 0):
+            self.fail("pooled_h %d and pooled_w %d must be positive" % (self.pooled_h, self.pooled_w))
+        if not self.spatial_scale > 0:
+            self.fail("spatial_scale %g; expected 1 / stride of bottom 0, such as 0.0625" % self.spatial_scale)
+        self._argmax = None
+
+    def reshape(self, bottom, top):
+        features, rois = bottom[0].shape, bottom[1].shape
+        if len(features) != 4:
+            self.fail("bottom 0 has shape %s; expected (N, C, H, W)" % (features,))
+        if bottom[1].count != rois[0] * 5:
+            self.fail("bottom 1 has shape %s; expected RoIs (R, 5)" % (rois,))
+        top[0].reshape(rois[0], features[1], self.pooled_h, self.pooled_w)
+
+    def forward(self, bottom, top):
+        rois = bottom[1].tensor.reshape(-1, 5)
+        top[0].tensor, self._argmax = roi_pooling_forward(bottom[0].tensor, rois, self.pooled_h, self.pooled_w,
+                                                          self.spatial_scale, self.needs_backward)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            bottom[0].diff_tensor = roi_pooling_backward(top[0].diff_tensor, bottom[1].tensor.reshape(-1, 5),
+                                                         self._argmax, bottom[0].shape)
+        if propagate_down[1]:
+            bottom[1].diff_tensor = torch.zeros_like(bottom[1].tensor)
+
+    def allow_force_backward(self, bottom_index):
+        return bottom_index == 0
