@@ -1,0 +1,141 @@
+"""From roidb entries to the blobs of one minibatch.
+
+N images, R RoIs of all of them, C classes.  Blobs, all float32:
+  data                  (N, 3, H, W) scaled images less the pixel means, zero padded at the right and bottom
+  rois                  (R, 5) [index of the image in the minibatch, x1 y1 x2 y2], pixels of the scaled image
+  labels                (R,) class, 0 background
+  bbox_targets          (R, 4*C) normalised; class c in columns 4c .. 4c+3
+  bbox_inside_weights   (R, 4*C) cfg.TRAIN.BBOX_INSIDE_WEIGHTS in the columns of a target, else 0
+  bbox_outside_weights  (R, 4*C) 1 where the inside weight is > 0
+"""
+import numpy as np
+import numpy.random as npr
+from fast_rcnn.config import cfg
+from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.errors import UserError
+
+from roi_data_layer.ohem import select_hard, select_hard_per_image
+
+
+def get_minibatch(roidb, num_classes):
+    """Blobs of a minibatch of sampled RoIs: at most FG_FRACTION foreground, BATCH_SIZE over all images.
+
+    Numbers are drawn from numpy's global generator in the original's order: scales, then for each image foreground and
+    background, the two only where there are candidates.
+    """
+    rois_per_image, rest = divmod(cfg.TRAIN.BATCH_SIZE, len(roidb))
+    if rest:
+        raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of the %d images of a minibatch; set "
+                        "TRAIN.BATCH_SIZE or TRAIN.IMS_PER_BATCH" % (cfg.TRAIN.BATCH_SIZE, len(roidb)))
+    fg_per_image = int(np.round(cfg.TRAIN.FG_FRACTION * rois_per_image))
+    im_blob, im_scales = _get_image_blob(roidb)
+    samples = [_sample_rois(entry["max_overlaps"], fg_per_image, rois_per_image) for entry in roidb]
+    return {"data": im_blob, **_roi_blobs(roidb, im_scales, samples, num_classes)}
+
+
+def get_allrois_minibatch(roidb, num_classes):
+    """Blobs of a minibatch of all RoIs, for mining: of each image first the foreground, then the background."""
+    return get_allrois_minibatch_and_gt(roidb, num_classes)[0]
+
+
+def get_allrois_minibatch_and_gt(roidb, num_classes):
+    """As get_allrois_minibatch; also which of the RoIs are ground-truth boxes, (G, 5) rows as in the rois blob."""
+    if cfg.TRAIN.BG_THRESH_LO != 0:
+        raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0 (as "
+                        "experiments/cfgs/fast_rcnn_ohem.yml does)" % cfg.TRAIN.BG_THRESH_LO)
+    im_blob, im_scales = _get_image_blob(roidb)
+    samples = [_all_rois(entry["max_overlaps"]) for entry in roidb]
+    gt_inds = [np.flatnonzero((entry["gt_classes"] > 0) & (entry["max_overlaps"] == 1)) for entry in roidb]
+    return {"data": im_blob, **_roi_blobs(roidb, im_scales, samples, num_classes)}, _rois(roidb, im_scales, gt_inds)
+
+
+def get_ohem_minibatch(loss, rois, labels, bbox_targets=None, bbox_inside_weights=None, bbox_outside_weights=None):
+    """Rows of the arguments for the hard RoIs, by falling loss, under their names + _hard.
+
+    loss (R,); rois (R, 5); labels (R,); the others (R, 4*C), or None where boxes are not regressed.
+    """
+    hard_inds = hard_roi_inds(loss, rois, labels)
+    arrays = {"rois": rois, "labels": labels}
+    if bbox_targets is not None:
+        arrays.update(bbox_targets=bbox_targets, bbox_inside_weights=bbox_inside_weights,
+                      bbox_outside_weights=bbox_outside_weights)
+    return {name + "_hard": array[hard_inds] for name, array in arrays.items()}
+
+
+def hard_roi_inds(loss, rois, labels):
+    """Indices of the hard RoIs under cfg.TRAIN.OHEM_* and BATCH_SIZE, by falling loss."""
+    nms_thresh = cfg.TRAIN.OHEM_NMS_THRESH if cfg.TRAIN.OHEM_USE_NMS else None
+    select, count = select_hard, cfg.TRAIN.BATCH_SIZE
+    if cfg.TRAIN.OHEM_PER_IMAGE:
+        select, count = select_hard_per_image, cfg.TRAIN.BATCH_SIZE // cfg.TRAIN.IMS_PER_BATCH
+    if count < 1:
+        raise UserError("TRAIN.BATCH_SIZE is %d: mining must keep at least one RoI of each minibatch%s" % (
+            cfg.TRAIN.BATCH_SIZE, " and image (TRAIN.OHEM_PER_IMAGE)" if cfg.TRAIN.OHEM_PER_IMAGE else ""))
+    return select(np.asarray(loss, np.float64), rois, labels, count, nms_thresh, cfg.TRAIN.OHEM_NMS_PER_CLASS)
+
+
+def _get_image_blob(roidb):
+    """data blob (N, 3, H, W) of the entries' images, and the scale of each; a scale is drawn even from one."""
+    scale_inds = npr.randint(0, high=len(cfg.TRAIN.SCALES), size=len(roidb))
+    ims, im_scales = [], []
+    for entry, scale_ind in zip(roidb, scale_inds):
+        im = read_image(entry["image"])
+        if entry["flipped"]:
+            im = im[:, ::-1, :]
+        im, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TRAIN.SCALES[scale_ind], cfg.TRAIN.MAX_SIZE)
+        ims.append(im)
+        im_scales.append(im_scale)
+    return im_list_to_blob(ims), im_scales
+
+
+def _sample_rois(overlaps, fg_per_image, rois_per_image):
+    """Indices of the foreground and of the background RoIs drawn from one image by their overlaps (R,)."""
+    fg_inds = np.flatnonzero(overlaps >= cfg.TRAIN.FG_THRESH)
+    if fg_inds.size:
+        fg_inds = npr.choice(fg_inds, size=min(fg_per_image, fg_inds.size), replace=False)
+    bg_inds = np.flatnonzero((overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= cfg.TRAIN.BG_THRESH_LO))
+    if bg_inds.size:
+        bg_inds = npr.choice(bg_inds, size=min(rois_per_image - fg_inds.size, bg_inds.size), replace=False)
+    return fg_inds, bg_inds
+
+
+def _all_rois(overlaps):
+    """Indices of all foreground and all background RoIs of one image.
+
+    Overlap -1 marks crowds, and what they cover, in COCO: neither.  (The original takes them for background.)
+    """
+    fg_inds = np.flatnonzero(overlaps >= cfg.TRAIN.FG_THRESH)
+    return fg_inds, np.flatnonzero((overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= 0))
+
+
+def _roi_blobs(roidb, im_scales, samples, num_classes):
+    """rois, labels and, with BBOX_REG, the three box blobs; samples: (fg_inds, bg_inds) of each image."""
+    keeps = [np.append(fg_inds, bg_inds) for fg_inds, bg_inds in samples]
+    labels = [np.append(entry["max_classes"][fg_inds], np.zeros(len(bg_inds)))
+              for entry, (fg_inds, bg_inds) in zip(roidb, samples)]
+    blobs = {"rois": _rois(roidb, im_scales, keeps), "labels": np.concatenate(labels).astype(np.float32)}
+    if cfg.TRAIN.BBOX_REG:
+        targets = np.concatenate([entry["bbox_targets"][keep] for entry, keep in zip(roidb, keeps)])
+        blobs["bbox_targets"], inside = _expand_targets(targets, num_classes, cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
+        blobs["bbox_inside_weights"], blobs["bbox_outside_weights"] = inside, (inside > 0).astype(np.float32)
+    return blobs
+
+
+def _rois(roidb, im_scales, keeps):
+    """(R, 5) float32 [image, box] of the kept rows of each entry's boxes, in pixels of the scaled images."""
+    parts = []
+    for i, (entry, im_scale, keep) in enumerate(zip(roidb, im_scales, keeps)):
+        boxes = entry["boxes"][keep].astype(np.float64) * im_scale
+        parts.append(np.column_stack([np.full(len(boxes), i), boxes]).astype(np.float32))
+    return np.concatenate(parts)
+
+
+def _expand_targets(targets, num_classes, inside_weights):
+    """[class, dx, dy, dw, dh] rows (R, 5) -> targets and inside weights (R, 4*C), in the columns of the class."""
+    rows = np.flatnonzero(targets[:, 0] > 0)
+    columns = 4 * targets[rows, :1].astype(int) + np.arange(4)  # (F, 4)
+    expanded = np.zeros((len(targets), 4 * num_classes), dtype=np.float32)
+    inside = np.zeros_like(expanded)
+    expanded[rows[:, np.newaxis], columns] = targets[rows, 1:]
+    inside[rows[:, np.newaxis], columns] = inside_weights
+    return expanded, inside
