@@ -96,7 +96,7 @@ class Pooling(Layer):
             return super().forward(bottom, top)
         x, pad, ceil = bottom[0].tensor, self.pad, self.layer_param.pooling_param.round_mode == PoolingParameter.CEIL
         if not self.torch_cuts:
-            x, pad, ceil = self._padded(x, torch.finfo(x.dtype).min), [0, 0], False
+            x, pad, ceil = self._padded(x, torch.finfo(torch.float32).min), [0, 0], False
         how = (self.window, self.stride, pad, [1, 1], ceil)
         y, index = torch.ops.aten.max_pool2d_with_indices(x, *how)
         self._saved = (x, how, index) if self.needs_backward else None
