@@ -36,6 +36,7 @@ class Pooling(Layer):
         if len(top) > 1 and self.method != "MAX":
             self.fail("only MAX pooling has a second top (the mask)")
         self.stride, self.pad = self._pair("stride", 1), self._pair("pad", 0)
+        self.ceil = p.round_mode == PoolingParameter.CEIL
         sized = p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w")
         if p.global_pooling == sized:
             self.fail("give either a kernel (kernel_size, or kernel_h and kernel_w) or global_pooling: true")
@@ -78,9 +79,8 @@ class Pooling(Layer):
             t.reshape(n, c, *self.sizes)
 
     def _pooled(self, size, i):
-        p = self.layer_param.pooling_param
         steps, rest = divmod(size + 2 * self.pad[i] - self.window[i], self.stride[i])
-        out = steps + 1 + (rest > 0 and p.round_mode == PoolingParameter.CEIL)
+        out = steps + 1 + (rest > 0 and self.ceil)
         if max(self.pad) and (out - 1) * self.stride[i] >= size + self.pad[i]:
             out -= 1
         return out
@@ -94,7 +94,7 @@ class Pooling(Layer):
     def forward(self, bottom, top):
         if self.method != "MAX":
             return super().forward(bottom, top)
-        x, pad, ceil = bottom[0].tensor, self.pad, self.layer_param.pooling_param.round_mode == PoolingParameter.CEIL
+        x, pad, ceil = bottom[0].tensor, self.pad, self.ceil
         if not self.torch_cuts:
             x, pad, ceil = self._padded(x, torch.finfo(torch.float32).min), [0, 0], False
         how = (self.window, self.stride, pad, [1, 1], ceil)
@@ -125,6 +125,8 @@ class Pooling(Layer):
         return self._stochastic(x)
 
     def _average(self, x):
+        if self.torch_cuts:
+            return F.avg_pool2d(x, self.window, self.stride, self.pad, self.ceil)
         total = F.avg_pool2d(self._padded(x, 0.0), self.window, self.stride, divisor_override=1)
         area = [torch.tensor([max(1, min(i * s - p + k, size + p) - (i * s - p)) for i in range(out)],
                              dtype=x.dtype, device=x.device)
