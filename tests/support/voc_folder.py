@@ -41,7 +41,7 @@ def draw_image(rng, width, height, objects):
     """(height, width, 3) uint8: grey noise, each object a filled rectangle whose colour follows from its class name."""
     image = rng.integers(90, 160, (height, width, 3), dtype=np.uint8)
     for obj in objects:
-        corners = np.nan_to_num(np.array(obj[1], dtype=float)).astype(int) - 1
+        corners = np.clip(np.nan_to_num(np.array(obj[1], dtype=float)), -9999, 9999).astype(int) - 1
         colour = np.random.default_rng(sum(obj[0].lower().encode())).integers(0, 256, 3).tolist()
         cv2.rectangle(image, corners[:2].tolist(), corners[2:].tolist(), colour, -1)
     return image

@@ -1,0 +1,115 @@
+"""Proposal files, duplicates and small boxes, and what is said about files that do not fit."""
+import numpy as np
+import pytest
+from datasets.ds_utils import filter_small_boxes, unique_boxes
+from datasets.factory import get_imdb
+from datasets.proposals import load_proposals
+from scipy.io import savemat
+from support.voc_folder import make_voc_folder, write_proposals_mat
+from utils.errors import UserError
+
+IMAGES = {"a": (80, 60, [("cat", (10, 12, 40, 50))]), "b": (50, 40, [])}
+
+
+@pytest.fixture
+def imdb(own_root):
+    """Two images; the proposal file is the test's to write."""
+    imdb = get_imdb("voc:%s@trainval" % make_voc_folder(own_root / "toy", IMAGES, classes=["cat"]))
+    imdb.mat = own_root / "toy" / "selective_search_data" / "toy_trainval.mat"
+    return imdb
+
+
+def naive_unique(boxes):
+    seen, keep = set(), []
+    for i, box in enumerate(np.round(boxes).tolist()):
+        if tuple(box) not in seen:
+            keep.append(i)
+            seen.add(tuple(box))
+    return keep
+
+
+def test_unique_boxes_keeps_first_occurrences():
+    boxes = np.random.default_rng(0).integers(0, 3, (200, 4)).astype(np.float32) + np.float32(.25)
+    np.testing.assert_array_equal(unique_boxes(boxes), naive_unique(boxes))
+    assert len(unique_boxes(np.zeros((0, 4)))) == 0
+
+
+def test_unique_boxes_with_large_coordinates():
+    """The original's hash, base 1000, took these two for one."""
+    boxes = np.array([[1000, 0, 1200, 50], [0, 1, 1200, 50]], dtype=np.float32)
+    assert boxes[0] @ [1, 1e3, 1e6, 1e9] == boxes[1] @ [1, 1e3, 1e6, 1e9]
+    np.testing.assert_array_equal(unique_boxes(boxes), [0, 1])
+
+
+def test_small_boxes_are_judged_as_the_original_did():
+    """Width 2 stays, height 2 goes."""
+    boxes = np.array([[0, 0, 2, 3], [0, 0, 3, 2], [0, 0, 1, 9], [0, 0, 9, 9]], dtype=np.float32)
+    np.testing.assert_array_equal(filter_small_boxes(boxes, 2), [0, 3])
+
+
+def test_mat_coordinates(imdb):
+    """1-based [ymin xmin ymax xmax] in uint8, whose 0 must not wrap, clipped by a pixel."""
+    write_proposals_mat(imdb.mat, {"a": np.array([[0, 3, 20, 30]], np.uint8), "b": np.array([[5, 6, 40, 50]], np.uint8)})
+    np.testing.assert_array_equal(imdb.roidb[0]["boxes"], [[9, 11, 39, 49], [2, 0, 29, 19]])
+    np.testing.assert_array_equal(imdb.roidb[1]["boxes"], [[5, 4, 49, 39]])
+
+
+@pytest.mark.parametrize("names", ["a", "abc"])
+def test_wrong_number_of_images(imdb, names):
+    write_proposals_mat(imdb.mat, {name: np.array([[1, 1, 9, 9]]) for name in names})
+    with pytest.raises(UserError, match="%d images, the image set has 2 images" % len(names)):
+        imdb.selective_search_roidb()
+
+
+def test_images_in_another_order(imdb):
+    write_proposals_mat(imdb.mat, {name: np.array([[1, 1, 9, 9]]) for name in "ba"})
+    with pytest.raises(UserError, match="its image 1 is b, the image set's is a"):
+        imdb.selective_search_roidb()
+
+
+def test_boxes_in_another_column_order(imdb):
+    """x and y taken for each other show in a wide image."""
+    write_proposals_mat(imdb.mat, {"a": np.array([[1, 1, 9, 9], [1, 1, 80, 60]]), "b": np.zeros((0, 4))})
+    with pytest.raises(UserError, match=r"toy_trainval.mat, image a: 1 of 2 boxes .* 80 x 60 .*\[ymin xmin ymax xmax\]"):
+        imdb.selective_search_roidb()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a mat file at all, but long enough to have a header" * 9])
+def test_broken_mat(imdb, content):
+    imdb.mat.write_bytes(content)
+    with pytest.raises(UserError, match="toy_trainval.mat cannot be read"):
+        imdb.selective_search_roidb()
+
+
+def test_other_mats(imdb):
+    imdb.mat.unlink()
+    with pytest.raises(UserError, match="toy_trainval.mat does not exist.*data/README.md"):
+        imdb.selective_search_roidb()
+    savemat(imdb.mat, {"bboxes": np.zeros(3)})
+    with pytest.raises(UserError, match="no cell array 'boxes'; it has: bboxes"):
+        imdb.selective_search_roidb()
+    write_proposals_mat(imdb.mat, {"a": np.zeros((3, 5)), "b": np.zeros((0, 4))})
+    with pytest.raises(UserError, match=r"image 1: expected boxes of shape \(n, 4\), got \(3, 5\)"):
+        imdb.selective_search_roidb()
+
+
+def test_rpn_file(imdb, tmp_path):
+    imdb.set_proposal_method("rpn")
+    with pytest.raises(UserError, match="rpn_file"):
+        imdb.rpn_roidb()
+    imdb.config["rpn_file"] = str(tmp_path / "rpn.npz")
+    boxes = np.array([[0, 0, 20, 20.5], [1, 1, 49, 39]], dtype=np.float32)
+    np.savez(imdb.config["rpn_file"], boxes=boxes, counts=np.array([0, 2]))
+    assert [len(entry["boxes"]) for entry in imdb.roidb] == [1, 2]
+    np.testing.assert_array_equal(imdb.roidb[1]["boxes"], boxes)
+    np.savez(imdb.config["rpn_file"], boxes=boxes, counts=np.array([0, 3]))
+    with pytest.raises(UserError, match="sum of counts"):
+        imdb.rpn_roidb()
+
+
+def test_pickles_are_never_read(tmp_path):
+    with pytest.raises(UserError, match="pickles are never read"):
+        load_proposals(str(tmp_path / "proposals.pkl"), ["a"])
+    np.savez(tmp_path / "proposals.npz", boxes=np.array([None]), counts=np.array([1]))
+    with pytest.raises(UserError, match="expected an npz with boxes and counts"):
+        load_proposals(str(tmp_path / "proposals.npz"), ["a"])
