@@ -1,0 +1,221 @@
+"""Training a Fast R-CNN net: the solver, the roidb it learns from, snapshots that test nets can use, exact resume."""
+import os
+import signal
+from contextlib import contextmanager
+
+import caffe
+import numpy as np
+from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
+from utils.errors import UserError
+from utils.progress import progress
+
+from fast_rcnn.config import cfg
+from fast_rcnn.prototxt import (
+    find_bbox_pred,
+    loss_blobs,
+    python_classes,
+    read_net,
+    read_solver,
+    set_num_classes,
+    write_prototxt,
+)
+from fast_rcnn.resume import STATE, drop_other_states, load_resume, save_resume
+from fast_rcnn.stop_signals import StopSignals
+from fast_rcnn.training_log import DIVERGED_REMEDY, TrainingLog
+
+
+def get_training_roidb(imdb):
+    """The roidb of an imdb, with mirrored copies (cfg.TRAIN.USE_FLIPPED), ready for minibatches."""
+    print("%s: %d images, %d classes: %s" % (imdb.name, imdb.num_images, imdb.num_classes, ", ".join(imdb.classes)))
+    if cfg.TRAIN.USE_FLIPPED:
+        imdb.append_flipped_images()
+    prepare_roidb(imdb)
+    return imdb.roidb
+
+
+def filter_roidb(roidb):
+    """The entries that have a foreground or a background RoI; UserError when none has."""
+    usable = [entry for entry in roidb if _is_usable(entry["max_overlaps"])]
+    print("Filtered %d roidb entries: %d -> %d" % (len(roidb) - len(usable), len(roidb), len(usable)))
+    if not usable:
+        raise UserError("none of the %d training images has a RoI with IoU >= TRAIN.FG_THRESH (%g) or in [TRAIN."
+                        "BG_THRESH_LO, BG_THRESH_HI) = [%g, %g); check the annotations and proposals" % (
+                            len(roidb), cfg.TRAIN.FG_THRESH, cfg.TRAIN.BG_THRESH_LO, cfg.TRAIN.BG_THRESH_HI))
+    return usable
+
+
+def _is_usable(overlaps):
+    background = (overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= cfg.TRAIN.BG_THRESH_LO)
+    return bool((background | (overlaps >= cfg.TRAIN.FG_THRESH)).any())
+
+
+def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None):
+    """Train; returns the paths of the snapshots.
+
+    roidb: of get_training_roidb.  pretrained_model: caffemodel to start from.  resume: solverstate of an earlier
+    snapshot to continue from, bit for bit, instead.
+    """
+    wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume)
+    return wrapper.train_model(max_iters)
+
+
+class SolverWrapper:
+    """A Caffe solver whose snapshots predict boxes in pixels, not in normalised targets.
+
+    The box predictor learns targets normalised by class (t - mean) / std; snapshots fold mean and std into its weights
+    and bias, so that test nets need neither.
+    """
+
+    def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None):
+        self.output_dir = os.path.abspath(output_dir)
+        os.makedirs(self.output_dir, exist_ok=True)
+        self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1])
+        check_settings(net_param)
+        losses = loss_blobs(net_param)
+        self._bbox_pred = self.bbox_means = self.bbox_stds = None
+        if cfg.TRAIN.BBOX_REG:
+            self.bbox_means, self.bbox_stds = add_bbox_regression_targets(roidb)
+            if cfg.TRAIN.BBOX_NORMALIZE_TARGETS:
+                self._bbox_pred = find_bbox_pred(net_param, self.bbox_means.size)
+        self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
+        if pretrained_model is not None and resume is None:
+            print("Loading pretrained model weights from %s" % pretrained_model, flush=True)
+            self.solver.net.copy_from(str(pretrained_model))
+        self._data_layers = self._feed(roidb)
+        if resume is not None:
+            self._restore(resume)
+        print("Training on %d images; output goes to %s" % (len(roidb), self.output_dir), flush=True)
+        self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
+                                losses, self.solver.iter)
+
+    def train_model(self, max_iters):
+        """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.
+
+        Ctrl-C and SIGTERM finish the iteration, snapshot, and exit with 130 or 143.  Returns the snapshots' paths.
+        """
+        paths, solver, every = [], self.solver, cfg.TRAIN.SNAPSHOT_ITERS
+        with StopSignals() as stop:
+            for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
+                solver.step(1)
+                self._log.add(solver.iter, solver.net)
+                if solver.iter == max_iters or stop.received or (every > 0 and solver.iter % every == 0):
+                    paths.append(self.snapshot())
+                if stop.received:
+                    break
+        if stop.received:
+            print("Stopped by %s after iteration %d; go on with --resume %s_iter_%d%s" % (
+                signal.Signals(stop.received).name, solver.iter, self.solver_param.snapshot_prefix, solver.iter, STATE),
+                flush=True)
+            raise SystemExit(128 + stop.received)
+        return paths or [self.snapshot()]
+
+    def snapshot(self):
+        """Write <prefix>[_<SNAPSHOT_INFIX>]_iter_<n>.caffemodel and the state to resume from; returns its path.
+
+        The resume state of the snapshot before goes; its caffemodel stays.
+        """
+        stem = "%s_iter_%d" % (self.solver_param.snapshot_prefix, self.solver.iter)
+        self._require_finite_weights()
+        with self._unnormalized() as raw:
+            self.solver.snapshot()
+        save_resume(stem, raw, [layer.sampler_state() for layer in self._data_layers])
+        drop_other_states(self.solver_param.snapshot_prefix, stem)
+        print("Wrote snapshot to: %s.caffemodel" % stem, flush=True)
+        return stem + ".caffemodel"
+
+    def _fitted(self, solver_prototxt, num_classes):
+        """Write the solver that runs into output_dir, with its net where the class count had to change.
+
+        Returns (SolverParameter, NetParameter).  The solver's own snapshots are off: they would hold normalised
+        weights.
+        """
+        solver_param = read_solver(solver_prototxt)
+        field = "train_net" if solver_param.HasField("train_net") else "net"
+        path = _find(getattr(solver_param, field), solver_prototxt)
+        net_param = read_net(path)
+        if set_num_classes(net_param, num_classes):
+            path = os.path.join(self.output_dir, "train.prototxt")
+            print("The net is fitted to %d classes: %s" % (num_classes, path))
+            write_prototxt(net_param, path)
+        setattr(solver_param, field, path)
+        prefix = os.path.basename(solver_param.snapshot_prefix) or "fast_rcnn"
+        if cfg.TRAIN.SNAPSHOT_INFIX:
+            prefix += "_" + cfg.TRAIN.SNAPSHOT_INFIX
+        solver_param.snapshot_prefix = os.path.join(self.output_dir, prefix)
+        solver_param.snapshot = 0
+        write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))
+        return solver_param, net_param
+
+    def _feed(self, roidb):
+        """Hand the roidb to the net's data layers, which are those with set_roidb; returns them."""
+        layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_roidb")]
+        if not layers:
+            raise UserError("the train net in %s/solver.prototxt has no layer that takes a roidb; its data layer must "
+                            "be the Python layer roi_data_layer.layer.RoIDataLayer" % self.output_dir)
+        if cfg.TRAIN.USE_PREFETCH:
+            print("TRAIN.USE_PREFETCH has no effect: minibatches are made between the iterations")
+        for layer in layers:
+            layer.set_roidb(roidb)
+        return layers
+
+    def _restore(self, solverstate):
+        raw, samplers = load_resume(solverstate)
+        self.solver.restore(str(solverstate))
+        for k, blob in enumerate(self._bbox_blobs()):
+            blob.data[...] = raw[str(k)]
+        for layer, state in zip(self._data_layers, samplers):
+            layer.set_sampler_state(state)
+        print("Resumed from %s at iteration %d" % (solverstate, self.solver.iter), flush=True)
+
+    def _bbox_blobs(self):
+        return list(self.solver.net.params[self._bbox_pred]) if self._bbox_pred else []
+
+    @contextmanager
+    def _unnormalized(self):
+        """Within it the box predictor gives un-normalised targets; gives {"0": weights, "1": bias} as they were."""
+        blobs = self._bbox_blobs()
+        raw = [blob.data.copy() for blob in blobs]
+        try:
+            if blobs:
+                weights, bias = blobs
+                weights.data[...] = raw[0] * self.bbox_stds.reshape((-1,) + (1,) * (raw[0].ndim - 1))
+                bias.data[...] = raw[1] * self.bbox_stds + self.bbox_means
+            yield {str(k): array for k, array in enumerate(raw)}
+        finally:
+            for blob, array in zip(blobs, raw):
+                blob.data[...] = array
+
+    def _require_finite_weights(self):
+        for name, blobs in self.solver.net.params.items():
+            if not all(np.isfinite(blob.data).all() for blob in blobs):
+                raise UserError("training diverged: after iteration %d layer %s has weights that are no finite "
+                                "numbers; %s" % (self.solver.iter, name, DIVERGED_REMEDY))
+
+
+def check_settings(net_param):
+    """UserError for settings that contradict the net or each other, such as those that switch mining off unseen."""
+    mines, train = "OHEMDataLayer" in python_classes(net_param), cfg.TRAIN
+    if train.USE_OHEM and not mines:
+        raise UserError("TRAIN.USE_OHEM is True, but the net %s has no OHEMDataLayer, so nothing would be mined; train "
+                        "a fast_rcnn_ohem model, or set TRAIN.USE_OHEM False" % net_param.name)
+    if mines and not train.USE_OHEM:
+        raise UserError("the net %s mines (OHEMDataLayer), but TRAIN.USE_OHEM is False, so it would only see sampled "
+                        "RoIs; add --cfg experiments/cfgs/fast_rcnn_ohem.yml" % net_param.name)
+    if mines and train.BG_THRESH_LO != 0:
+        raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0"
+                        % train.BG_THRESH_LO)
+    if train.IMS_PER_BATCH < 1 or train.BATCH_SIZE < 1:
+        raise UserError("TRAIN.IMS_PER_BATCH is %d and TRAIN.BATCH_SIZE %d; both must be at least 1"
+                        % (train.IMS_PER_BATCH, train.BATCH_SIZE))
+    if train.BATCH_SIZE % train.IMS_PER_BATCH and (not mines or train.OHEM_PER_IMAGE):
+        raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of TRAIN.IMS_PER_BATCH (%d images)"
+                        % (train.BATCH_SIZE, train.IMS_PER_BATCH))
+
+
+def _find(path, solver_prototxt):
+    """Absolute path of a net that a solver names: from the working directory, else from the project's root."""
+    folders = os.getcwd(), cfg.ROOT_DIR
+    for folder in folders:
+        if path and os.path.isfile(os.path.join(folder, path)):
+            return os.path.abspath(os.path.join(folder, path))
+    raise UserError("%s: its train_net %r is no file, looked for from %s and %s" % (solver_prototxt, path, *folders))

@@ -1,0 +1,86 @@
+"""The record of a training run: a line every `display` iterations, and metrics.csv for plots."""
+import csv
+import math
+import os
+import time
+
+from roi_data_layer import mining_stats
+from utils.errors import UserError
+
+COLUMNS = ("iter", "loss", "loss_cls", "loss_bbox") + mining_stats.NAMES + ("seconds",)
+DIVERGED_REMEDY = "lower base_lr in the solver prototxt, or warm up with a small one first"
+LOSS_TYPES = {"SoftmaxWithLoss": "loss_cls", "SmoothL1Loss": "loss_bbox"}
+
+
+class TrainingLog:
+    """Means over the iterations since the last row.
+
+    Columns of metrics.csv: iter; loss, weighted sum of all losses; loss_cls, loss_bbox; with mining mean_loss_all and
+    mean_loss_hard, mean loss of all RoIs and of the chosen ones, hard_fg and hard_gt, how many of the chosen ones of a
+    pass are foreground and ground truth; seconds an iteration.  Losses are those of the last pass of an iteration,
+    mining figures of all its passes.  What does not apply is empty.
+    """
+
+    def __init__(self, path, display, losses, start_iter=0):
+        """losses: {blob: (layer type, weight)}.  Rows beyond start_iter, of a run that is resumed, are dropped."""
+        self._path, self._display, self._losses = path, display, losses
+        self._sums, self._count, self._start = {}, 0, time.monotonic()
+        mining_stats.stats.take()
+        _keep_rows(path, start_iter)
+
+    def add(self, iteration, net):
+        """Enter a finished iteration; a UserError when its loss is no finite number."""
+        values = self._read_losses(net)
+        if not math.isfinite(values["loss"]):
+            raise UserError("training diverged: the loss of iteration %d is %s; %s"
+                            % (iteration, values["loss"], DIVERGED_REMEDY))
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value
+        self._count += 1
+        if self._display and iteration % self._display == 0:
+            self._write_row(iteration)
+
+    def _read_losses(self, net):
+        values = {"loss": 0.0}
+        for blob, (layer_type, weight) in self._losses.items():
+            value = weight * float(net.blobs[blob].data.sum())
+            values["loss"] += value
+            column = LOSS_TYPES.get(layer_type)
+            if column:
+                values[column] = values.get(column, 0) + value
+        return values
+
+    def _write_row(self, iteration):
+        row = {name: total / self._count for name, total in self._sums.items()}
+        row.update(mining_stats.stats.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count)
+        with open(self._path, "a", newline="") as f:
+            csv.DictWriter(f, COLUMNS).writerow({name: _text(value) for name, value in row.items()})
+        print(_line(row), flush=True)
+        self._sums, self._count, self._start = {}, 0, time.monotonic()
+
+
+def _keep_rows(path, last_iter):
+    """Leave the header and the rows up to last_iter in the file; make it where there is none."""
+    rows = []
+    if last_iter and os.path.exists(path):
+        with open(path, newline="") as f:
+            rows = [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
+    with open(path, "w", newline="") as f:
+        writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _text(value):
+    if isinstance(value, float):
+        return "" if math.isnan(value) else "%.6g" % value
+    return value
+
+
+def _line(row):
+    parts = ["Iteration %d:" % row["iter"]]
+    if "mean_loss_all" in row:
+        gt = "" if math.isnan(row["hard_gt"]) else ", %.1f ground truth" % row["hard_gt"]
+        parts.append("mean loss of all RoIs %.4g, of the hard %.4g; hard RoIs: %.1f foreground%s;" % (
+            row["mean_loss_all"], row["mean_loss_hard"], row["hard_fg"], gt))
+    return " ".join(parts + ["speed: %.3fs / iter" % row["seconds"]])
