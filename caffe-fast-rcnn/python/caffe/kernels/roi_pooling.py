@@ -13,18 +13,18 @@ from . import roi_pooling_cpu
 _LARGEST_CELL = 2.0 ** 24       # the kernels count cells in float32
 
 
-def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_argmax=True):
+def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_argmax=True, out=None):
     """features (N, C, H, W), rois (R, 5) [image, x1, y1, x2, y2] -> top (R, C, pooled_h, pooled_w), argmax.
 
     argmax has top's shape: the cell y * W + x of each maximum (the first in row order), -1 in an empty bin; None
-    unless with_argmax.  Raises CaffeError for a RoI of no image of the batch or without finite coordinates.
+    unless with_argmax.  out: a contiguous tensor on the CPU to put the top in.  Features on another device go
+    through the CPU.  Raises CaffeError for a RoI of no image of the batch or without finite coordinates.
     """
     cells = roi_cells(rois, spatial_scale, len(features))
     source = features.detach().cpu().permute(0, 2, 3, 1).contiguous()       # (N, H, W, C)
     shape = (len(cells), features.shape[1], pooled_h, pooled_w)
-    allocate = torch.empty if features.shape[2] * features.shape[3] else torch.zeros
-    top = allocate(shape, dtype=features.dtype)
-    argmax = torch.full(shape, -1, dtype=torch.int32) if with_argmax else None
+    top = torch.empty(shape, dtype=features.dtype) if out is None else out
+    argmax = torch.empty(shape, dtype=torch.int32) if with_argmax else None
     roi_pooling_cpu.forward(source.numpy(), cells, _first_equal(cells), top.numpy(),
                             argmax.numpy() if with_argmax else None, torch.get_num_threads())
     return top.to(features.device), argmax
@@ -44,9 +44,8 @@ def roi_pooling_backward(top_diff, rois, argmax, features_shape):
 def roi_cells(rois, spatial_scale, num_images):
     """rois (R, 5) in pixels -> int32 (R, 5): image index, then the corners in cells, rounded half away from zero."""
     rois = rois.detach().cpu().numpy()
-    scaled = rois[:, 1:] * rois.dtype.type(spatial_scale)
-    whole = np.trunc(scaled)
-    cells = np.column_stack([np.trunc(rois[:, :1]), whole + np.trunc(2 * (scaled - whole))])
+    fraction, whole = np.modf(rois[:, 1:] * rois.dtype.type(spatial_scale))
+    cells = np.column_stack([np.trunc(rois[:, :1]), whole + np.trunc(2 * fraction)])
     good = (cells[:, 0] >= 0) & (cells[:, 0] < num_images) & (np.abs(cells[:, 1:]) < _LARGEST_CELL).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))

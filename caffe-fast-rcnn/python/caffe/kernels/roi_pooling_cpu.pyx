@@ -115,7 +115,7 @@ def forward(const floating[:, :, :, ::1] features, const int[:, ::1] cells, cons
     cdef bint keep = argmax is not None
     cdef floating *best = NULL
     cdef int *where = NULL
-    if count == 0 or rois == 0 or height == 0 or width == 0:
+    if count == 0 or rois == 0:
         return
     with nogil, parallel(num_threads=threads):
         best = <floating *>malloc(scratch * sizeof(floating))

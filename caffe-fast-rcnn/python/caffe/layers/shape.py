@@ -52,7 +52,7 @@ class ReshapeLayer(ViewLayer):
             self.fail("reshape_param.shape %s copies an axis that bottom %s does not have" % (wanted, shape))
         left = math.prod(d for i, d in enumerate(replaced) if i not in copied)
         given = math.prod(d for d in wanted if d > 0)
-        if left % given or (-1 not in wanted and left != given and math.prod(replaced)):
+        if left % given or (-1 not in wanted and left != given):
             self.fail("bottom %s has %d numbers, which cannot take the shape %s"
                       % (shape, math.prod(shape), wanted))
         return tuple(replaced[i] if d == 0 else left // given if d == -1 else d for i, d in enumerate(wanted))

@@ -1,0 +1,59 @@
+"""setup.py of the runtime: the schema step, and what the package declares."""
+import importlib.util
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import caffe
+import pytest
+
+SOURCE = Path(caffe.__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture()
+def setup_py():
+    spec = importlib.util.spec_from_file_location("caffe_setup", SOURCE / "setup.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture()
+def tree(tmp_path, setup_py):
+    """A source tree that holds the schema alone."""
+    (tmp_path / setup_py.PROTO).parent.mkdir(parents=True)
+    shutil.copy(SOURCE / "python" / setup_py.PROTO, tmp_path / setup_py.PROTO)
+    return tmp_path
+
+
+def test_schema_is_generated_once_and_again_when_it_changed(setup_py, tree):
+    target = setup_py.generate_schema(tree)
+    assert target == tree / "caffe/proto/caffe_pb2.py" and "V1LayerParameter" in target.read_text()
+    assert [p.name for p in tree.iterdir()] == ["caffe"]            # no scratch folder stays
+    target.write_text("kept")
+    os.utime(tree / setup_py.PROTO, (1, 1))
+    setup_py.generate_schema(tree)
+    assert target.read_text() == "kept"
+    os.utime(target, (0, 0))
+    setup_py.generate_schema(tree)
+    assert "V1LayerParameter" in target.read_text()
+
+
+def test_a_broken_schema_leaves_the_old_module(setup_py, tree):
+    target = setup_py.generate_schema(tree)
+    os.utime(target, (0, 0))
+    (tree / setup_py.PROTO).write_text("message {")
+    with pytest.raises(RuntimeError, match="protoc failed"):
+        setup_py.generate_schema(tree)
+    assert "V1LayerParameter" in target.read_text()
+
+
+def test_an_installation_has_all_modules_and_the_schema():
+    from setuptools import find_packages
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())
+    packages = find_packages(str(SOURCE / "python"))
+    folders = {str(p.parent.relative_to(SOURCE / "python")).replace(os.sep, ".")
+               for p in (SOURCE / "python" / "caffe").rglob("*.py")}
+    assert folders <= set(packages)
+    assert project["tool"]["setuptools"]["package-data"]["caffe"] == ["proto/caffe.proto"]
