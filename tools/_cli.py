@@ -10,10 +10,9 @@ import shlex
 import sys
 import time
 
+import _init_paths  # noqa: F401  (first: puts caffe and lib on the path, for the tools as well)
 import caffe
 import numpy as np
-
-from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from utils.errors import UserError
 
@@ -88,16 +87,6 @@ def need_file(path, flag, remedy):
         raise UserError("%s is missing; %s" % (flag, remedy))
     if not os.path.isfile(path):
         raise UserError("%s %s: no such file; %s" % (flag, path, remedy))
-
-
-def load_imdbs(names):
-    """The imdbs of `a+b`, checked to have the same classes."""
-    imdbs = [get_imdb(name) for name in names.split('+')]
-    for imdb in imdbs[1:]:
-        if tuple(imdb.classes) != tuple(imdbs[0].classes):
-            raise UserError("--imdb %s joins different classes: %s has %d, %s has %d; join only sets with the same list"
-                            % (names, imdbs[0].name, imdbs[0].num_classes, imdb.name, imdb.num_classes))
-    return imdbs
 
 
 def plain(value):

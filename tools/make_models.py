@@ -221,8 +221,8 @@ VGG_CNN_M_1024 = [conv("conv1", 96, 7, stride=2, lr=0), lrn("norm1"), pool("pool
 
 SQUEEZENET = [conv("conv1", 96, 7, stride=2, lr=0, relu="relu_conv1"), pool("pool1", 3, 2),
               fire(2, 16, 64, lr=0), fire(3, 16, 64, lr=0), fire(4, 32, 128, lr=0), pool("pool4", 3, 2),
-              fire(5, 32, 128, lr=0), fire(6, 48, 192), fire(7, 48, 192), fire(8, 64, 256), pool("pool8", 3, 2),
-              fire(9, 64, 256)]
+              fire(5, 32, 128, lr=0), fire(6, 48, 192, lr=0), fire(7, 48, 192, lr=0),
+              fire(8, 64, 256), pool("pool8", 3, 2), fire(9, 64, 256)]
 
 # SqueezeNet's pooled features are about 50 times VGG16's (rms 100 on VOC images).  fc6 filled 50 times smaller and
 # stepped 50^2 times slower then trains exactly as if the features were divided by 50; with VGG16's numbers it diverges.
@@ -231,7 +231,7 @@ NETS = [
         dropout=True, solver={}),
     Net("pascal_voc", "VGG_CNN_M_1024", "VGG_CNN_M_1024", 21, VGG_CNN_M_1024, pooled=6, fc6=Fc(4096, 0.005),
         fc7=Fc(1024, 0.005), dropout=True, solver={}),
-    Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=6, fc6=Fc(512, 0.0001, lr=0.0004),
+    Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
         fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
 ]
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 
-import _init_paths  # noqa: F401
 import _cli
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg

@@ -1,10 +1,9 @@
 """models/**/*.prototxt: in step with their builder, and the original's nets."""
-import importlib.util
-
 import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from support.reference import ROOT, shared
+from support.tiny_net import load_make_models
 
 MODELS = ROOT / "models"
 VOC_NETS = ("VGG16", "VGG_CNN_M_1024", "SqueezeNet")
@@ -13,10 +12,7 @@ METHODS = ("fast_rcnn", "fast_rcnn_ohem")
 
 @pytest.fixture(scope="module")
 def make_models():
-    spec = importlib.util.spec_from_file_location("make_models", ROOT / "tools" / "make_models.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_make_models()
 
 
 def read(path, message=caffe_pb2.NetParameter):

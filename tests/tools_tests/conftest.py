@@ -1,0 +1,79 @@
+"""The tools as their users start them, a small data set and a tiny net."""
+import os
+import shutil
+import subprocess
+import uuid
+
+import pytest
+from support.reference import ROOT
+from support.tiny_net import write_tiny_net
+from support.tool_server import ToolServer
+from support.voc_folder import make_voc_folder
+
+CLASSES = ["ball", "cup"]
+
+
+def small_images(prefix, count):
+    """Images with objects of both classes, for make_voc_folder; the first has none."""
+    objects = [("ball", (10, 12, 40, 45)), ("cup", (60, 20, 100, 70))]
+    return {"%s%03d" % (prefix, i): (120, 90 + i, objects if i else []) for i in range(count)}
+
+
+@pytest.fixture
+def voc_folder(tmp_path):
+    """A VOC-layout folder with 4 images in trainval and 3 in test."""
+    folder = tmp_path / "things"
+    make_voc_folder(folder, small_images("a", 4), "trainval", CLASSES)
+    return make_voc_folder(folder, small_images("b", 3), "test", CLASSES)
+
+
+@pytest.fixture
+def tiny_net(tmp_path):
+    return write_tiny_net(tmp_path / "models" / "TinyNet")
+
+
+@pytest.fixture
+def exp_dir():
+    """A name below output/ that is removed afterwards."""
+    name = "test_" + uuid.uuid4().hex[:8]
+    yield name
+    shutil.rmtree(ROOT / "output" / name, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server():
+    server = ToolServer(ROOT / "caffe-fast-rcnn" / "python")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def run(server):
+    """run("reval.py", args...) -> CompletedProcess, started in the project's root."""
+    return lambda tool, *args: server.run(["tools/" + tool, *args], ROOT)
+
+
+@pytest.fixture
+def run_script():
+    """run_script("fast_rcnn.sh", args..., ITERS="2") -> CompletedProcess; its log file is removed."""
+    def call(script, *args, **variables):
+        result = subprocess.run([str(ROOT / "experiments" / "scripts" / script), *map(str, args)], cwd=ROOT, text=True,
+                                capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1", **variables})
+        for line in result.stdout.splitlines():
+            if line.startswith("Logging output to "):
+                (ROOT / line.split(" to ", 1)[1]).unlink()
+        return result
+    return call
+
+
+@pytest.fixture
+def train(run, tiny_net, voc_folder, exp_dir):
+    """train(method=..., **flags): train_net.py on the small data set, two iterations unless said; True is a bare flag."""
+    def call(*settings, method="fast_rcnn_ohem", **flags):
+        given = {"solver": tiny_net / method / "solver.prototxt", "imdb": "voc:%s@trainval" % voc_folder, "iters": 2,
+                 "gpu": "cpu", **flags}
+        args = [part for flag, value in given.items() for part in ("--" + flag, value) if part is not True]
+        if method == "fast_rcnn_ohem":
+            args += ["--cfg", "experiments/cfgs/fast_rcnn_ohem.yml"]
+        return run("train_net.py", *args, "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES", "[90]", *settings)
+    return call

@@ -1,0 +1,151 @@
+#!/usr/bin/env python
+"""Detect objects in images with a trained Fast R-CNN detector and our own selective search, and write pictures.
+
+    python tools/demo.py --gpu cpu                                     the digits' net, on four of its test images
+    python tools/demo.py --gpu cpu --net SqueezeNet photo1.jpg photo2.jpg
+    python tools/demo.py --gpu 0 --net VGG16 --model vgg16_fast_rcnn_iter_40000.caffemodel photo.jpg
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import _cli
+import caffe
+import matplotlib
+import numpy as np
+from _init_paths import ROOT
+from datasets.voc_layout import VOC_CLASSES
+from fast_rcnn.config import cfg, cfg_from_list
+from fast_rcnn.nms_wrapper import nms
+from fast_rcnn.prototxt import adapt_net
+from fast_rcnn.test import im_detect
+from utils import selective_search
+from utils.blob import read_image
+from utils.errors import UserError
+
+COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#f032e6', '#9a6324', '#808000', '#000075')
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', nargs='*', help="image files (default: four test images of data/digits)")
+    parser.add_argument('--cpu', action='store_true', help="the same as --gpu cpu")
+    parser.add_argument('--net', default='DigitNet', help="a net of models/ (default: DigitNet)")
+    parser.add_argument('--model', metavar='FILE', help="caffemodel (default: the newest of --net below output/)")
+    parser.add_argument('--def', dest='prototxt', metavar='FILE', help="prototxt of the test net (default: --net's)")
+    parser.add_argument('--thresh', type=float, default=0.8, help="lowest score that is drawn (default: 0.8)")
+    parser.add_argument('--mode', choices=selective_search.MODES, default='fast', help="of selective search")
+    parser.add_argument('--out', default='output/detections', metavar='DIR', help="where the pictures go")
+    parser.add_argument('--show', action='store_true', help="also open windows")
+    _cli.add_common_flags(parser)
+    return parser.parse_args()
+
+
+def newest_model(net):
+    """The caffemodel of `net` written last below output/."""
+    models = list((ROOT / 'output').glob('*/*/%s_fast_rcnn*_iter_*.caffemodel' % net.lower()))
+    if not models:
+        raise UserError("no trained %s below output/; train one: ./experiments/scripts/fast_rcnn_ohem.sh %s %s, "
+                        "or name a file: --model FILE" % (net, cfg.GPU_ID, net))
+    return max(models, key=lambda path: path.stat().st_mtime)
+
+
+def training_record(model):
+    """What train_net.py wrote beside `model` about its training; {} where there is nothing."""
+    path = model.parent / 'run.json'
+    record = json.loads(path.read_text()) if path.is_file() else {}
+    return record if model.name.startswith(record.get('prefix', '\0')) else {}
+
+
+def use_training_config(record):
+    """Scale images as the net was trained to see them."""
+    if record:
+        config = record['config']
+        cfg_from_list(['PIXEL_MEANS', config['PIXEL_MEANS'], 'TEST.SCALES', config['TEST']['SCALES'],
+                       'TEST.MAX_SIZE', config['TEST']['MAX_SIZE']])
+
+
+def find_prototxt(net):
+    paths = sorted((ROOT / 'models').glob('*/%s/fast_rcnn/test.prototxt' % net))
+    if not paths:
+        raise UserError("--net %s: no folder models/*/%s; give the test net by --def FILE" % (net, net))
+    return str(paths[0])
+
+
+def default_images():
+    names = ROOT / 'data' / 'digits' / 'ImageSets' / 'Main' / 'test.txt'
+    if not names.is_file():
+        raise UserError("no images given and data/digits is not there; name image files, or make it: "
+                        "python tools/make_digits.py")
+    return [str(ROOT / 'data' / 'digits' / 'JPEGImages' / (name + '.jpg')) for name in names.read_text().split()[:4]]
+
+
+def detect(net, im, mode, thresh):
+    """[(class index, (n, 5) [x1 y1 x2 y2 score])] of the classes found in im (H, W, 3) BGR, and both parts' seconds."""
+    start = time.monotonic()
+    proposals = selective_search.boxes(im, mode)
+    proposed = time.monotonic()
+    scores, boxes = im_detect(net, im, proposals)
+    found = []
+    for c in range(1, scores.shape[1]):
+        inds = scores[:, c] >= thresh
+        dets = np.hstack((boxes[inds, 4 * c:4 * c + 4], scores[inds, c:c + 1])).astype(np.float32)
+        if len(dets):
+            found.append((c, dets[nms(dets, cfg.TEST.NMS)]))
+    return found, (proposed - start, time.monotonic() - proposed)
+
+
+def draw(im, found, classes, title):
+    """A matplotlib figure of im with the detections."""
+    import matplotlib.pyplot as plt  # after the backend is chosen
+    fig, ax = plt.subplots(figsize=(9, 9 * im.shape[0] / im.shape[1]))
+    ax.imshow(im[:, :, ::-1])            # BGR -> RGB
+    for c, dets in found:
+        colour = COLOURS[c % len(COLOURS)]
+        for x1, y1, x2, y2, score in dets:
+            ax.add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=2))
+            ax.text(x1, y1 - 2, '%s %.2f' % (classes[c], score), color='white', fontsize=9,
+                    bbox={'facecolor': colour, 'alpha': 0.8, 'pad': 1, 'linewidth': 0})
+    ax.set_title(title, fontsize=10)
+    ax.axis('off')
+    fig.tight_layout()
+    return fig
+
+
+def load(args):
+    """(net, class names with the background first)."""
+    model = Path(args.model) if args.model else newest_model(args.net)
+    _cli.need_file(model, '--model', "train one with experiments/scripts/fast_rcnn_ohem.sh")
+    record = training_record(model)
+    use_training_config(record)
+    _cli.configure(args)
+    classes = record.get('classes') or ('__background__',) + VOC_CLASSES
+    print("Model: %s, %d classes" % (model, len(classes)))
+    return caffe.Net(adapt_net(args.prototxt or find_prototxt(args.net), len(classes)), str(model), caffe.TEST), classes
+
+
+def main():
+    args = parse_args()
+    if args.cpu:
+        args.gpu = 'cpu'
+    if not args.show:
+        matplotlib.use('Agg')
+    net, classes = load(args)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in args.images or default_images():
+        im = read_image(path)
+        found, seconds = detect(net, im, args.mode, args.thresh)
+        picture = out / (Path(path).stem + '.png')
+        draw(im, found, classes, Path(path).name).savefig(picture, dpi=100)
+        print("%s: %s (proposals %.2f s, net %.2f s) -> %s"
+              % (path, ', '.join('%d %s' % (len(dets), classes[c]) for c, dets in found) or 'nothing', *seconds,
+                 picture), flush=True)
+    if args.show:
+        import matplotlib.pyplot as plt
+        plt.show()
+
+
+if __name__ == '__main__':
+    _cli.run(main)

@@ -1,0 +1,64 @@
+#!/usr/bin/env python
+"""Test a Fast R-CNN detector on a data set: detections and average precisions, written below output/."""
+import argparse
+import os
+import sys
+import time
+
+import _cli
+import caffe
+from datasets.factory import get_imdb
+from fast_rcnn.config import cfg, get_output_dir
+from fast_rcnn.prototxt import adapt_net
+from fast_rcnn.test import test_net
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--def', dest='prototxt', required=True, metavar='FILE', help="prototxt of the test net")
+    parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="caffemodel to test")
+    parser.add_argument('--imdb', default='voc_2007_test', help="data set (default: voc_2007_test)")
+    parser.add_argument('--wait', type=_cli.parse_bool, default=False, metavar='BOOL',
+                        help="true: wait until the caffemodel exists (default: false)")
+    parser.add_argument('--comp', dest='comp_mode', action='store_true', help="competition mode: keep the result files")
+    parser.add_argument('--vis', action='store_true', help="show the detections of each image")
+    parser.add_argument('--num_dets', dest='max_per_image', type=int, default=100,
+                        help="detections kept of an image, over all classes (default: 100)")
+    parser.add_argument('--det_thresh', type=float, default=0.05, help="lowest score of a detection (default: 0.05)")
+    _cli.add_common_flags(parser)
+    if len(sys.argv) == 1:
+        parser.print_help()
+        sys.exit(1)
+    return parser.parse_args()
+
+
+def wait_for(caffemodel):
+    """Return when the file exists; looks every 10 seconds."""
+    while not os.path.exists(caffemodel):
+        print("Waiting for %s to exist..." % caffemodel, flush=True)
+        time.sleep(10)
+
+
+def main():
+    args, start = parse_args(), time.monotonic()
+    _cli.configure(args)
+    _cli.seed()
+    if args.wait:
+        wait_for(args.caffemodel)
+    _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
+    _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
+    imdb = get_imdb(args.imdb)
+    imdb.competition_mode(args.comp_mode)
+    if not cfg.TEST.HAS_RPN:
+        imdb.set_proposal_method(cfg.TEST.PROPOSAL_METHOD)
+    net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes), args.caffemodel, caffe.TEST)
+    net.name = os.path.splitext(os.path.basename(args.caffemodel))[0]
+    output_dir = get_output_dir(imdb, net)
+    print("Results go to %s" % output_dir, flush=True)
+    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis)
+    _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,
+                    prototxt=args.prototxt, num_dets=args.max_per_image, det_thresh=args.det_thresh)
+
+
+if __name__ == '__main__':
+    _cli.run(main)

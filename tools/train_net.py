@@ -1,0 +1,73 @@
+#!/usr/bin/env python
+"""Train a Fast R-CNN detector on a data set, and write its snapshots and record below output/."""
+import argparse
+import os
+import sys
+import time
+from collections import namedtuple
+
+import _cli
+from datasets.factory import get_imdb
+from fast_rcnn.config import get_output_dir
+from fast_rcnn.resume import last_state
+from fast_rcnn.train import get_training_roidb, train_net
+from utils.errors import UserError
+
+WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
+                  "data/imagenet_models/ (see data/README.md); without --weights the net starts from its fillers")
+Joined = namedtuple('Joined', 'name classes num_classes')   # of several data sets, what output and record need
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--solver', required=True, metavar='FILE', help="solver prototxt")
+    parser.add_argument('--iters', dest='max_iters', type=int, default=40000, help="iterations (default: 40000)")
+    parser.add_argument('--weights', metavar='FILE', help="caffemodel to start from (default: the net's fillers)")
+    parser.add_argument('--imdb', default='voc_2007_trainval',
+                        help="data set, or several joined by + (default: voc_2007_trainval)")
+    parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
+    parser.add_argument('--resume', metavar='STATE', help="continue from this state; auto: from the last one, if any")
+    _cli.add_common_flags(parser)
+    if len(sys.argv) == 1:
+        parser.print_help()
+        sys.exit(1)
+    return parser.parse_args()
+
+
+def load_imdb(names):
+    """The data set `a`, or of `a+b` what the parts have in common; and the parts."""
+    imdbs = [get_imdb(name) for name in names.split('+')]
+    for imdb in imdbs[1:]:
+        if tuple(imdb.classes) != tuple(imdbs[0].classes):
+            raise UserError("--imdb %s joins data sets with different classes: %s has %s, %s has %s"
+                            % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,
+                               ' '.join(imdb.classes[1:])))
+    if len(imdbs) == 1:
+        return imdbs[0], imdbs
+    return Joined('+'.join(imdb.name for imdb in imdbs), imdbs[0].classes, imdbs[0].num_classes), imdbs
+
+
+def main():
+    args, start = parse_args(), time.monotonic()
+    _cli.configure(args)
+    _cli.need_file(args.solver, '--solver', "the models are in models/<dataset>/<NET>/<method>/solver.prototxt")
+    if args.weights:
+        _cli.need_file(args.weights, '--weights', WEIGHTS_REMEDY % os.path.basename(args.weights))
+    _cli.seed(fresh=args.rand)
+    imdb, parts = load_imdb(args.imdb)
+    output_dir = get_output_dir(imdb)
+    print("Output will be saved to %s" % output_dir, flush=True)
+    resume = last_state(output_dir) if args.resume == 'auto' else args.resume
+    print("Starts from %s" % (resume or args.weights or "the net's fillers"), flush=True)
+    roidb = [entry for part in parts for entry in get_training_roidb(part)]
+    print("%d roidb entries" % len(roidb), flush=True)
+    models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, resume)
+    prefix = os.path.basename(models[-1]).rsplit('_iter_', 1)[0]
+    _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, solver=args.solver,
+                    weights=args.weights, iterations=args.max_iters, model=models[-1], prefix=prefix,
+                    classes=imdb.classes)
+    print("done solving", flush=True)
+
+
+if __name__ == '__main__':
+    _cli.run(main)
