@@ -1,0 +1,1 @@
+"""The embedded demo data set: handwritten digits on photographs, in the VOC layout."""
