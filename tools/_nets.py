@@ -1,0 +1,42 @@
+"""What the tools that turn one net into another share: test nets by their weights, and inputs to try them on."""
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from fast_rcnn.prototxt import adapt_net
+
+
+def load_test_net(prototxt, caffemodel):
+    """The net with its weights in TEST; the number of classes is what the caffemodel's cls_score has."""
+    classes = count_classes(caffemodel)
+    return caffe.Net(adapt_net(prototxt, classes) if classes else str(prototxt), str(caffemodel), caffe.TEST)
+
+
+def count_classes(caffemodel):
+    """Outputs of the cls_score layer of a caffemodel; None where there is none, or the file is not one."""
+    with open(caffemodel, "rb") as f:
+        data = f.read()
+    try:
+        layers = caffe_pb2.NetParameter.FromString(data).layer
+    except Exception as e:      # protobuf's DecodeError; caffe.Net says what is wrong with the file
+        print("%s: %s" % (caffemodel, e))
+        return None
+    return next((layer.inner_product_param.num_output for layer in layers if layer.name == "cls_score"), None)
+
+
+def random_inputs(net, num_rois, seed=3):
+    """{input: array} for a test net: noise for an image, boxes within and across its borders for `rois`."""
+    rng = np.random.default_rng(seed)
+    inputs = {name: rng.uniform(-120, 130, net.blobs[name].data.shape).astype(np.float32) for name in net.inputs}
+    if "rois" in inputs:
+        height, width = inputs["data"].shape[2:]
+        inputs["rois"] = random_rois(rng, num_rois, height, width)
+    return inputs
+
+
+def random_rois(rng, count, height, width):
+    """(count, 5) float32 [0 x1 y1 x2 y2], pixels; some reach beyond the image, corners fall on half cells too."""
+    x = np.sort(rng.uniform(-0.2 * width, 1.5 * width, (count, 2)), axis=1)
+    y = np.sort(rng.uniform(-0.2 * height, 1.5 * height, (count, 2)), axis=1)
+    rois = np.stack((np.zeros(count), x[:, 0], y[:, 0], x[:, 1], y[:, 1]), axis=1)
+    rois[count // 2:] = np.round(rois[count // 2:] / 8) * 8
+    return rois.astype(np.float32)
