@@ -51,10 +51,11 @@ def main():
     imdb.competition_mode(args.comp_mode)
     if not cfg.TEST.HAS_RPN:
         imdb.set_proposal_method(cfg.TEST.PROPOSAL_METHOD)
-    net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes), args.caffemodel, caffe.TEST)
-    net.name = os.path.splitext(os.path.basename(args.caffemodel))[0]
-    output_dir = get_output_dir(imdb, net)
+    name = os.path.splitext(os.path.basename(args.caffemodel))[0]
+    output_dir = os.path.join(get_output_dir(imdb), name)
     print("Results go to %s" % output_dir, flush=True)
+    net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes, output_dir), args.caffemodel, caffe.TEST)
+    net.name = name
     test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis)
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,
                     prototxt=args.prototxt, num_dets=args.max_per_image, det_thresh=args.det_thresh)
