@@ -14,8 +14,8 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 METHODS = ("fast_rcnn", "fast_rcnn_ohem")
 
 # trunk: list of stages;  pooled: RoI pooling gives pooled x pooled cells;  dropout: whether drop6 and drop7 follow
-# fc6 and fc7;  solver: what differs from SOLVER
-Net = namedtuple("Net", "dataset name title classes trunk pooled fc6 fc7 dropout solver")
+# fc6 and fc7;  solver: what differs from SOLVER;  stride: pixels from one cell of the trunk's last map to the next
+Net = namedtuple("Net", "dataset name title classes trunk pooled fc6 fc7 dropout solver stride", defaults=(16,))
 # num_output;  std: of the gaussian that fills the weights where the weights file has none;  lr: their lr_mult
 Fc = namedtuple("Fc", "num_output std lr", defaults=(1,))
 
@@ -56,10 +56,11 @@ def propagate(*flags):
 
 # ---- trunk: a stage maps the name of its bottom to (text, name of its top)
 
-def conv(name, num_output, kernel, stride=None, pad=None, lr=1, filler=None, relu=None):
-    """Convolution + in-place ReLU; the bias learns twice as fast; lr 0 freezes both."""
+def conv(name, num_output, kernel, stride=None, pad=None, lr=1, bias_lr=None, filler=None, relu=None):
+    """Convolution + in-place ReLU; the bias learns twice as fast if nothing else is said; lr 0 freezes both."""
     decay = None if lr else 0
-    params = [message("param", lr_mult=lr, decay_mult=decay), message("param", lr_mult=2 * lr, decay_mult=decay)]
+    bias_lr = 2 * lr if bias_lr is None else bias_lr
+    params = [message("param", lr_mult=lr, decay_mult=decay), message("param", lr_mult=bias_lr, decay_mult=decay)]
     body = message("convolution_param", num_output=num_output, pad=pad, kernel_size=kernel, stride=stride,
                    weight_filler=filler)
     relu = relu or name.replace("conv", "relu")
@@ -130,7 +131,7 @@ def roi_network(net, method, features, rois="rois", readonly=False):
     tail = "_readonly" if readonly else ""
     stop = propagate(False) if readonly else []
     text = layer("roi_pool5" + tail, "ROIPooling", [features, rois], ["pool5" + tail], *propagate(not readonly, False),
-                 message("roi_pooling_param", pooled_w=net.pooled, pooled_h=net.pooled, spatial_scale=0.0625))
+                 message("roi_pooling_param", pooled_w=net.pooled, pooled_h=net.pooled, spatial_scale=1 / net.stride))
     bottom = "pool5"
     for number, fc in ((6, net.fc6), (7, net.fc7)):
         top = "fc%d" % number
@@ -195,6 +196,20 @@ def test_text(net):
             + layer("cls_prob", "Softmax", ["cls_score"], ["cls_prob"]))
 
 
+def classifier_text(title, stages, fcs):
+    """A net for one image (1, 3, 224, 224): the stages, then fully connected layers fcs [(name, num_output)] to prob."""
+    text, bottom = chain(stages)
+    for number, (name, num_output) in enumerate(fcs, start=6):
+        text += layer(name, "InnerProduct", [bottom], [name], message("inner_product_param", num_output=num_output))
+        if (name, num_output) != fcs[-1]:
+            text += layer("relu%d" % number, "ReLU", [name], [name])
+            text += layer("drop%d" % number, "Dropout", [name], [name], message("dropout_param", dropout_ratio=0.5))
+        bottom = name
+    return ('# Written by tools/make_models.py: change it there.\nname: "%s"\n' % title
+            + 'input: "data"\ninput_shape { dim: 1 dim: 3 dim: 224 dim: 224 }\n'
+            + text + layer("prob", "Softmax", [bottom], ["prob"]))
+
+
 def solver_text(net, method):
     values = {"train_net": "models/%s/%s/%s/train.prototxt" % (net.dataset, net.name, method), **SOLVER, **net.solver}
     if method == "fast_rcnn_ohem":
@@ -224,6 +239,12 @@ SQUEEZENET = [conv("conv1", 96, 7, stride=2, lr=0, relu="relu_conv1"), pool("poo
               fire(5, 32, 128, lr=0), fire(6, 48, 192, lr=0), fire(7, 48, 192, lr=0),
               fire(8, 64, 256), pool("pool8", 3, 2), fire(9, 64, 256)]
 
+# Small and of stride 4, for digits 20 pixels high.  conv1 sees grey levels, about 64 times what msra expects: filled 64
+# times smaller and stepped 64^2 times slower, it trains exactly as if the image were divided by 64.
+MSRA = {"type": "msra"}
+DIGITNET = [conv("conv1", 24, 5, stride=2, pad=2, lr=0.00025, bias_lr=2, filler={"type": "gaussian", "std": 0.0025}),
+            conv("conv2", 32, 3, stride=2, pad=1, filler=MSRA), conv("conv3", 48, 3, pad=1, filler=MSRA)]
+
 # SqueezeNet's pooled features are about 50 times VGG16's (rms 100 on VOC images).  fc6 filled 50 times smaller and
 # stepped 50^2 times slower then trains exactly as if the features were divided by 50; with VGG16's numbers it diverges.
 NETS = [
@@ -233,6 +254,8 @@ NETS = [
         fc7=Fc(1024, 0.005), dropout=True, solver={}),
     Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
         fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
+    Net("digits", "DigitNet", "DigitNet", 11, DIGITNET, pooled=6, fc6=Fc(256, 0.034), fc7=Fc(128, 0.09),
+        dropout=False, solver={"base_lr": 0.01, "stepsize": 1000}, stride=4),
 ]
 
 
@@ -246,12 +269,19 @@ def files(net):
     return texts
 
 
+def all_files():
+    """{path relative to models/: text} of everything there."""
+    texts = {path: text for net in NETS for path, text in files(net).items()}
+    texts["imagenet/VGG16/deploy.prototxt"] = classifier_text(
+        "VGG_ILSVRC_16_layers", VGG16 + [pool("pool5", 2, 2)], [("fc6", 4096), ("fc7", 4096), ("fc8", 1000)])
+    return texts
+
+
 def main():
-    for net in NETS:
-        for path, text in files(net).items():
-            (MODELS / path).parent.mkdir(parents=True, exist_ok=True)
-            (MODELS / path).write_text(text)
-            print("wrote models/" + path)
+    for path, text in all_files().items():
+        (MODELS / path).parent.mkdir(parents=True, exist_ok=True)
+        (MODELS / path).write_text(text)
+        print("wrote models/" + path)
 
 
 if __name__ == "__main__":
