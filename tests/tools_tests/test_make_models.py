@@ -24,7 +24,7 @@ def voc_net(net, method="fast_rcnn_ohem", name="train"):
 
 
 def test_committed_files_are_what_the_builder_writes(make_models):
-    built = {path: text for net in make_models.NETS for path, text in make_models.files(net).items()}
+    built = make_models.all_files()
     committed = {str(path.relative_to(MODELS)): path.read_text() for path in MODELS.rglob("*.prototxt")}
     assert sorted(built) == sorted(committed)
     assert [path for path in built if built[path] != committed[path]] == []
