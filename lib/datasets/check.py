@@ -1,22 +1,36 @@
-"""Look through the files of a data set before training, and name everything that is wrong with them."""
+"""Look through the files of data sets before training, and name everything that is wrong with them."""
 import sys
 
 from utils.errors import UserError
+from utils.progress import progress
 
 
 def check_imdb(imdb):
     """Every problem of the images and annotations of an imdb, one line each: [] where all is well."""
-    return [problem for i in range(imdb.num_images) for problem in imdb.problems_at(i)]
+    images = progress(range(imdb.num_images), imdb.name + " check", imdb.num_images, "images")
+    return imdb.general_problems() + [problem for i in images for problem in imdb.problems_at(i)]
 
 
-def require_sound(imdb):
+def require_sound(*imdbs):
     """Print the problems of check_imdb on stderr; raise UserError with the count and the first, if any."""
-    problems = check_imdb(imdb)
+    _require_none([(imdb.name, problem) for imdb in imdbs for problem in check_imdb(imdb)])
+
+
+def require_trainable(*imdbs):
+    """As require_sound, of data sets not found sound before, and of the files of proposals; all problems at once."""
+    _require_none([(imdb.name, problem) for imdb in imdbs
+                   for problem in imdb.missing_proposals() + ([] if imdb.is_known_sound else check_imdb(imdb))])
+
+
+def _require_none(problems):
+    """problems: (name of the data set, what is wrong) pairs."""
     if not problems:
         return
     if len(problems) == 1:
-        raise UserError(problems[0])
-    for problem in problems:
-        print("%s: %s" % (imdb.name, problem), file=sys.stderr)
-    raise UserError("%s has %d problems in its files, listed above; the first: %s"
-                    % (imdb.name, len(problems), problems[0]))
+        raise UserError(problems[0][1])
+    for name, problem in problems:
+        print("%s: %s" % (name, problem), file=sys.stderr)
+    names = list(dict.fromkeys(name for name, _ in problems))
+    raise UserError("%s %s %d problems in %s files, listed above; the first: %s"
+                    % (" and ".join(names), *(("has", len(problems), "its") if len(names) == 1 else
+                                              ("have", len(problems), "their")), problems[0][1]))

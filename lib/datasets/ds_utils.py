@@ -1,9 +1,12 @@
 """Small functions on boxes and image files that the loaders share."""
+import os
+
 import numpy as np
 from PIL import Image
 from utils.errors import UserError
 
 ORIENTATION = 0x0112     # EXIF tag; 5 to 8 turn the picture by 90 degrees when cv2 reads it
+END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
 
 
 def unique_boxes(boxes, scale=1.0):
@@ -56,3 +59,21 @@ def image_size(path):
     except OSError as e:
         raise UserError("image %s cannot be read (%s); replace the file" % (path, type(e).__name__)) from None
     return (height, width) if turned else (width, height)
+
+
+def require_whole(path):
+    """UserError where an image file does not exist, is no image or is cut off.
+
+    A JPEG or PNG that ends as it should is only read at both ends; any other image is decoded, which takes longer.
+    """
+    image_size(path)
+    with open(path, "rb") as f:
+        mark = END_MARKS.get(f.read(2))
+        f.seek(max(0, os.path.getsize(path) - 4096))
+        if mark is not None and mark in f.read():
+            return
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as e:
+        raise UserError("image %s is cut off or corrupt (%s); replace the file" % (path, e)) from None

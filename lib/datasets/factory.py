@@ -5,31 +5,43 @@ import os
 from fast_rcnn.config import cfg
 from utils.errors import UserError
 
+from datasets.coco import coco
+from datasets.coco_layout import OFFICIAL_SPLITS
 from datasets.pascal_voc import pascal_voc
 
 VOC_SETS = {"voc_%s_%s" % (year, split): (split, year)
             for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
-FOLDER = "voc:"
+COCO_SETS = {"coco_%s_%s" % (year, split): (split, year) for year in ("2014", "2015") for split in OFFICIAL_SPLITS}
+OWN = {"voc:": "voc:PATH@SPLIT, such as voc:data/digits@trainval",
+       "coco:": "coco:ANNOTATIONS.json@IMAGES, such as coco:data/mine/trainval.json@data/mine/images"}
 
 
 def get_imdb(name):
-    """The imdb called `name`: one of list_imdbs(), or voc:PATH@SPLIT for a folder of one's own in the VOC layout.
+    """The imdb called `name`: one of list_imdbs(), or one's own.
 
-    A relative PATH is looked for in the working directory, then in the project's root.
+    voc:PATH@SPLIT is a folder in the VOC layout, coco:ANNOTATIONS.json@IMAGES a COCO JSON and the folder of its images.
+    A relative path is looked for in the working directory, then in the project's root.
     """
     if name in VOC_SETS:
         return pascal_voc(*VOC_SETS[name])
-    if not name.startswith(FOLDER):
-        near = difflib.get_close_matches(name, VOC_SETS, n=3) or list_imdbs()
-        raise UserError("data set '%s' is unknown; nearest: %s; a folder of your own in the VOC layout: voc:PATH@SPLIT"
-                        % (name, ", ".join(near)))
-    path, at, split = name[len(FOLDER):].rpartition("@")
-    if not (path and at and split):
-        raise UserError("data set '%s': expected voc:PATH@SPLIT, such as voc:data/digits@trainval" % name)
-    in_root = os.path.join(cfg.ROOT_DIR, path)
-    return pascal_voc(split, None, in_root if os.path.isdir(in_root) and not os.path.isdir(path) else path)
+    if name in COCO_SETS:
+        return coco(*COCO_SETS[name])
+    kind = next((kind for kind in OWN if name.startswith(kind)), None)
+    if kind is None:
+        near = difflib.get_close_matches(name, list_imdbs(), n=3) or list_imdbs()
+        raise UserError("data set '%s' is unknown; nearest: %s; your own: voc:PATH@SPLIT for a folder in the VOC "
+                        "layout, coco:ANNOTATIONS.json@IMAGES for a COCO JSON" % (name, ", ".join(near)))
+    path, at, rest = name[len(kind):].rpartition("@")
+    if not (path and at and rest):
+        raise UserError("data set '%s': expected %s" % (name, OWN[kind]))
+    return pascal_voc(rest, None, _find(path)) if kind == "voc:" else coco(_find(path), None, _find(rest))
 
 
 def list_imdbs():
     """Names of the data sets known by name."""
-    return list(VOC_SETS)
+    return list(VOC_SETS) + list(COCO_SETS)
+
+
+def _find(path):
+    in_root = os.path.join(cfg.ROOT_DIR, path)
+    return in_root if os.path.exists(in_root) and not os.path.exists(path) else path

@@ -7,7 +7,8 @@ from fast_rcnn.config import cfg
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
-from datasets.ds_utils import image_size
+from datasets.crowds import covered_by, crowd_rows
+from datasets.ds_utils import image_size, require_whole
 
 # area ranges of evaluate_recall, in square pixels
 AREA_RANGES = {"all": (0, 1e5 ** 2), "small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e5 ** 2),
@@ -20,7 +21,8 @@ class imdb:
 
     A roidb is a list with one dict an image:
       boxes        (R, 4) float32, 0-based pixels [x1 y1 x2 y2], ground truth first
-      gt_overlaps  (R, num_classes) scipy csr, a row's IoU with its best ground-truth box in that box's class column
+      gt_overlaps  (R, num_classes) scipy csr, a row's IoU with its best ground-truth box in that box's class column;
+                   all -1 for a crowd and for what it covers (datasets.crowds)
       gt_classes   (R,) int32, 0 for proposals
       seg_areas    (R,) float32, pixels, 0 for proposals
       flipped      bool: the image is to be mirrored
@@ -99,10 +101,32 @@ class imdb:
     def problems_at(self, i):
         """What is wrong with the files of image i, one line each; see datasets.check."""
         try:
-            image_size(self.image_path_at(i))
+            require_whole(self.image_path_at(i))
         except UserError as e:
             return [str(e)]
         return []
+
+    def general_problems(self):
+        """What is wrong with files that belong to no single image, one line each."""
+        return []
+
+    def proposal_names(self):
+        """The names of the images in a file of proposals."""
+        return self._image_index
+
+    def missing_proposals(self):
+        """A line for the file of proposals that the roidb would be made from and that is not there; otherwise []."""
+        return []
+
+    @property
+    def is_known_sound(self):
+        """Whether a check of these very files has found nothing wrong."""
+        return False
+
+    @property
+    def proposals_path(self):
+        """Where tools/propose.py puts this data set's boxes, and selective_search_roidb looks for them."""
+        return os.path.join(cfg.DATA_DIR, "selective_search_data", self.name + ".mat")
 
     def competition_mode(self, on):
         """Name result files as a competition wants them; nothing to do for most data sets."""
@@ -178,21 +202,35 @@ def _entry_size(entry, path):
 
 
 def _proposal_overlaps(boxes, gt, num_classes):
-    """(R, num_classes) csr float32: the IoU with the best ground-truth box (the first on ties), in its class column."""
-    rows, classes, values = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-    if gt is not None and len(gt["boxes"]) and len(boxes):
-        overlaps = bbox_overlaps(boxes, gt["boxes"])              # (R, G)
-        best = overlaps.argmax(axis=1)
-        values = overlaps.max(axis=1)
-        rows = np.where(values > 0)[0]
-        classes, values = gt["gt_classes"][best[rows]], values[rows]
-    return scipy.sparse.csr_matrix((values.astype(np.float32), (rows, classes)), shape=(len(boxes), num_classes))
+    """(R, num_classes) csr float32: the IoU with the best ground-truth box (the first on ties), in its class column.
+
+    Rows that a crowd covers are -1; crowds themselves are no boxes to be found.
+    """
+    overlaps = scipy.sparse.csr_matrix((len(boxes), num_classes), dtype=np.float32)
+    if gt is None or not len(gt["boxes"]) or not len(boxes):
+        return overlaps
+    crowd = crowd_rows(gt["gt_overlaps"])
+    covered = covered_by(boxes, gt["boxes"][crowd])
+    if not crowd.all():
+        best, values = _best_overlaps(boxes, gt["boxes"][~crowd])
+        rows = np.where((values > 0) & ~covered)[0]
+        classes = gt["gt_classes"][~crowd][best[rows]]
+        overlaps = scipy.sparse.csr_matrix((values[rows], (rows, classes)), shape=overlaps.shape)
+    if covered.any():
+        overlaps = overlaps + scipy.sparse.csr_matrix(-np.outer(covered, np.ones(num_classes, np.float32)))
+    return overlaps.astype(np.float32)
+
+
+def _best_overlaps(boxes, gt_boxes):
+    """Index (R,) of the gt box each box overlaps most, and the IoU (R,) float32."""
+    overlaps = bbox_overlaps(boxes, gt_boxes)                     # (R, G)
+    return overlaps.argmax(axis=1), overlaps.max(axis=1).astype(np.float32)
 
 
 def _gt_in_range(entry, low, high):
-    """Ground-truth boxes with an area in [low, high]."""
-    areas = entry["seg_areas"]
-    return entry["boxes"][(entry["gt_classes"] > 0) & (areas >= low) & (areas <= high)]
+    """Ground-truth boxes with an area in [low, high], without crowds."""
+    areas, wanted = entry["seg_areas"], (entry["gt_classes"] > 0) & ~crowd_rows(entry["gt_overlaps"])
+    return entry["boxes"][wanted & (areas >= low) & (areas <= high)]
 
 
 def _matched_overlaps(boxes, gt_boxes):

@@ -1,81 +1,119 @@
-"""Files of object proposals."""
+"""Files of object proposals.
+
+.mat   the layout selective search is published in: cells `boxes` of (R, 4) 1-based [ymin xmin ymax xmax] in the order
+       of the image set, and `images` (names; may be missing)
+.npz   `boxes` (N, 4) of all images one after the other, `counts` (images,); may have `order` and `first_pixel`
+.json  {"order": "x1 y1 x2 y2", "first_pixel": 0, "boxes": {"<image name>": [[...], ...], ...}}
+.pkl   a list of (R, 4 or more) arrays, 0-based [x1 y1 x2 y2 ...], as the original's own tools write.  Reading a pickle
+       runs what its maker put in, so it is refused unless the user trusts it.
+
+order is a key of ORDERS, first_pixel the number of the first row and column (0, the default, or 1).
+"""
+import json
+import os
+import pickle
 import zipfile
 
 import numpy as np
-import scipy.io
 from utils.errors import UserError
 
+from datasets.proposals_mat import load_mat
+
+ORDERS = {"x1 y1 x2 y2": (0, 1, 2, 3), "y1 x1 y2 x2": (1, 0, 3, 2), "x y w h": (0, 1, 2, 3)}
 REMEDY = "make the proposals for exactly this image set"
 
 
-def load_proposals(path, image_index):
-    """Boxes of every image of image_index: a list of (R, 4) float32, 0-based [x1 y1 x2 y2], nothing removed.
-
-    path ends in .mat: the layout selective search is published in, cells `boxes` of (R, 4) 1-based
-    [ymin xmin ymax xmax] in the order of the image set, and `images` (names; may be missing);
-    .npz: `boxes` (N, 4) 0-based [x1 y1 x2 y2] of all images one after the other, `counts` (images,).
-    Pickles are refused: reading one runs what its maker put in.
-    """
-    if path.endswith(".mat"):
-        box_list = _load_mat(path, image_index)
-    elif path.endswith(".npz"):
-        box_list = _load_npz(path)
-    else:
-        raise UserError("proposal file %s: expected a .mat or .npz file; convert it (pickles are never read)" % path)
-    if len(box_list) != len(image_index):
+def load_proposals(path, names, trust_pickle=False):
+    """Boxes of every image of `names`: a list of (R, 4) float32, 0-based [x1 y1 x2 y2], nothing removed."""
+    load = LOADERS.get(os.path.splitext(path)[1])
+    if load is None:
+        raise UserError("proposal file %s: expected one of %s; convert it" % (path, " ".join(LOADERS)))
+    if load is _load_pkl and not trust_pickle:
+        raise UserError("proposal file %s is a pickle, and reading one runs whatever code its maker put in; convert it "
+                        "to .npz, or, if you trust its maker, add --set TRUST_PICKLE True" % path)
+    if not os.path.exists(path):
+        raise UserError("proposal file %s does not exist; make it with tools/propose.py, or download it, see "
+                        "data/README.md" % path)
+    box_list = load(path, names)
+    if len(box_list) != len(names):
         raise UserError("proposal file %s has boxes of %d images, the image set has %d images; %s"
-                        % (path, len(box_list), len(image_index), REMEDY))
+                        % (path, len(box_list), len(names), REMEDY))
     return box_list
 
 
-def _load_mat(path, image_index):
-    try:
-        raw = scipy.io.loadmat(path)
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except Exception as e:      # scipy raises nearly anything on a file that is no .mat, NotImplementedError on v7.3
-        raise UserError("proposal file %s cannot be read as a MATLAB file up to v7 (%s); save it again with -v7"
-                        % (path, e)) from None
-    if "boxes" not in raw or raw["boxes"].dtype != object:
-        raise UserError("proposal file %s has no cell array 'boxes'; it has: %s"
-                        % (path, ", ".join(name for name in raw if name[0] != "_")))
-    _check_order(path, raw.get("images", np.zeros(0)).ravel(), image_index)
-    return [_from_matlab(path, k, cell) for k, cell in enumerate(raw["boxes"].ravel())]
+def find_proposals(stem):
+    """The proposal file called `stem` with an extension of LOADERS; stem.mat where there is none yet."""
+    found = [stem + extension for extension in LOADERS if os.path.exists(stem + extension)]
+    if len(found) > 1:
+        raise UserError("which proposals are meant? there are %s; keep one" % " and ".join(found))
+    return found[0] if found else stem + ".mat"
 
 
-def _from_matlab(path, k, cell):
-    """1-based [ymin xmin ymax xmax] -> 0-based [x1 y1 x2 y2]."""
-    if cell.size == 0:
-        return np.zeros((0, 4), dtype=np.float32)
-    if cell.ndim != 2 or cell.shape[1] != 4:
-        raise UserError("proposal file %s, image %d: expected boxes of shape (n, 4), got %s"
-                        % (path, k + 1, cell.shape))
-    return cell[:, (1, 0, 3, 2)].astype(np.float32) - 1
-
-
-def _check_order(path, names, image_index):
-    """Where the file names its images, they must not be this set's in another order."""
-    known = set(image_index)
-    for k, (name, index) in enumerate(zip(names, image_index)):
-        name = str(np.squeeze(name))
-        if name != index and name in known:
+def _load_mat(path, names):
+    mat_names, box_list = load_mat(path)
+    known = set(names)
+    for k, (mat_name, name) in enumerate(zip(mat_names, names)):
+        if mat_name != name and mat_name in known:
             raise UserError("proposal file %s: its image %d is %s, the image set's is %s; %s"
-                            % (path, k + 1, name, index, REMEDY))
+                            % (path, k + 1, mat_name, name, REMEDY))
+    return [_zero_based(boxes, "y1 x1 y2 x2", 1) for boxes in box_list]
 
 
-def _load_npz(path):
+def _load_npz(path, names):
     try:
         with np.load(path, allow_pickle=False) as stored:
             boxes, counts = stored["boxes"], stored["counts"]
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as e:
+            order = str(stored["order"]) if "order" in stored else "x1 y1 x2 y2"
+            first_pixel = int(stored["first_pixel"]) if "first_pixel" in stored else 0
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as e:
         raise UserError("proposal file %s: expected an npz with boxes and counts (%s)" % (path, e)) from None
     if boxes.ndim != 2 or boxes.shape[1] != 4 or counts.sum() != len(boxes):
         raise UserError("proposal file %s: boxes must have shape (n, 4) with n = %d, the sum of counts; got %s"
                         % (path, counts.sum(), boxes.shape))
-    return np.split(boxes.astype(np.float32), np.cumsum(counts)[:-1])
+    _check_declared(path, order, first_pixel)
+    return np.split(_zero_based(boxes, order, first_pixel), np.cumsum(counts)[:-1])
 
 
-def _missing(path):
-    return UserError("proposal file %s does not exist; download or make it, see data/README.md" % path)
+def _load_json(path, names):
+    try:
+        with open(path) as f:
+            tree = json.load(f)
+        order, first_pixel, boxes = tree["order"], tree.get("first_pixel", 0), dict(tree["boxes"])
+        missing = [name for name in names if name not in boxes]
+        if missing:
+            raise UserError("proposal file %s has no boxes of %d of %d images, the first is %s; %s"
+                            % (path, len(missing), len(names), missing[0], REMEDY))
+        arrays = [np.array(boxes[name], dtype=np.float64).reshape(-1, 4) for name in names]
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise UserError('proposal file %s: expected {"order": "x1 y1 x2 y2", "first_pixel": 0, "boxes": {name: [[4 '
+                        'numbers], ...]}} (%s: %s)' % (path, type(e).__name__, e)) from None
+    _check_declared(path, order, first_pixel)
+    return [_zero_based(array, order, first_pixel) for array in arrays]
+
+
+def _load_pkl(path, names):
+    try:
+        with open(path, "rb") as f:
+            box_list = pickle.load(f, encoding="latin1")
+        return [np.array(boxes, dtype=np.float32).reshape(len(boxes), -1)[:, :4] if len(boxes)
+                else np.zeros((0, 4), np.float32) for boxes in box_list]
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, ValueError, TypeError) as e:
+        raise UserError("proposal file %s: expected a pickled list of (n, 4) arrays (%s: %s)"
+                        % (path, type(e).__name__, e)) from None
+
+
+def _check_declared(path, order, first_pixel):
+    if order not in ORDERS or first_pixel not in (0, 1):
+        raise UserError("proposal file %s: order must be one of '%s', and first_pixel 0 or 1; got '%s' and %s"
+                        % (path, "', '".join(ORDERS), order, first_pixel))
+
+
+def _zero_based(boxes, order, first_pixel):
+    """(N, 4) boxes in a declared order -> float32 0-based [x1 y1 x2 y2]."""
+    boxes = boxes[:, ORDERS[order]].astype(np.float32)
+    if order == "x y w h":
+        boxes[:, 2:] += boxes[:, :2] - 1
+    return boxes - first_pixel
+
+
+LOADERS = {".mat": _load_mat, ".npz": _load_npz, ".json": _load_json, ".pkl": _load_pkl}

@@ -19,7 +19,7 @@ class VocLayout:
     folder: str           # below results/
     data_path: str        # holds JPEGImages, Annotations, ImageSets/Main
     classes: tuple        # without background
-    proposals: str        # selective-search file
+    proposals: str        # selective-search file, without its extension
     annotated: bool
     use_07_metric: bool
 
@@ -30,7 +30,7 @@ def devkit_layout(image_set, year, devkit_path=None):
     folder, name = "VOC" + year, "voc_%s_%s" % (year, image_set)
     return VocLayout(name=name, folder=folder, data_path=_existing(os.path.join(devkit_path, folder), name),
                      classes=VOC_CLASSES,
-                     proposals=os.path.join(cfg.DATA_DIR, "selective_search_data", name + ".mat"),
+                     proposals=os.path.join(cfg.DATA_DIR, "selective_search_data", name),
                      annotated=image_set != "test" or year in HAVE_TEST_ANNOTATIONS,
                      use_07_metric=int(year) <= LAST_YEAR_OF_11_POINTS)
 
@@ -42,7 +42,7 @@ def folder_layout(image_set, path):
     name = "%s_%s" % (folder, image_set)
     _existing(path, name)
     return VocLayout(name=name, folder=folder, data_path=path, classes=_own_classes(path),
-                     proposals=os.path.join(path, "selective_search_data", name + ".mat"),
+                     proposals=os.path.join(path, "selective_search_data", name),
                      annotated=True, use_07_metric=False)
 
 
@@ -71,17 +71,19 @@ def _own_classes(path):
     """Lines of classes.txt as written, otherwise the (lower-case) names in all annotations, sorted."""
     listed = os.path.join(path, "classes.txt")
     if os.path.exists(listed):
-        return _checked([name for name in _lines(listed) if name != "__background__"], listed)
+        return checked_classes([name for name in _lines(listed) if name != "__background__"], listed)
     annotations = os.path.join(path, "Annotations")
     files = sorted(f for f in os.listdir(annotations) if f.endswith(".xml")) if os.path.isdir(annotations) else []
     names = {obj["name"] for f in files for obj in parse_rec(os.path.join(annotations, f))}
-    return _checked(sorted(names - {""}), annotations)
+    return checked_classes(sorted(names - {""}), annotations)
 
 
-def _checked(names, source):
+def checked_classes(names, source):
+    """names as a tuple; UserError where there is none, two are alike, or one cannot name a file."""
     folded = [name.lower() for name in names]
     if not names:
-        raise UserError("%s names no class; list the classes, one a line, in classes.txt" % source)
+        raise UserError("%s names no class; a folder in the VOC layout may list its classes, one a line, in classes.txt"
+                        % source)
     if len(set(folded)) != len(folded) or any("/" in name for name in names):
         raise UserError("%s: class names must differ, upper or lower case alike, and have no '/'; got: %s"
                         % (source, ", ".join(names)))

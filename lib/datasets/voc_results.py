@@ -40,7 +40,7 @@ def save_scores(scores, output_dir, imdb_name, use_07_metric):
         np.savez(os.path.join(output_dir, name + "_pr.npz"), rec=rec, prec=prec, ap=ap)
     with open(os.path.join(output_dir, "ap.json"), "w") as f:
         json.dump({"imdb": imdb_name, "ovthresh": OVTHRESH, "use_07_metric": use_07_metric,
-                   "mean_ap": _or_null(mean_ap), "ap": {name: _or_null(ap) for name, ap in aps.items()}}, f, indent=2)
+                   "mean_ap": or_null(mean_ap), "ap": {name: or_null(ap) for name, ap in aps.items()}}, f, indent=2)
     _print_table(aps, mean_ap, use_07_metric)
     return mean_ap
 
@@ -63,5 +63,5 @@ def _print_table(aps, mean_ap, use_07_metric):
     print("Mean AP = %.4f" % mean_ap)
 
 
-def _or_null(value):
+def or_null(value):
     return None if np.isnan(value) else value

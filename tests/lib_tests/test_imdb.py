@@ -116,7 +116,7 @@ def test_second_time_comes_from_the_cache(own_root, toy, monkeypatch):
     first = load(toy).roidb
     assert len(cache_files(own_root)) == 2
     monkeypatch.setattr("datasets.pascal_voc.parse_rec", None)
-    monkeypatch.setattr("datasets.pascal_voc.load_proposals", None)
+    monkeypatch.setattr("datasets.file_imdb.load_proposals", None)
     assert_same_roidb(first, load(toy).roidb)
 
 

@@ -1,10 +1,14 @@
 """Proposal files, duplicates and small boxes, and what is said about files that do not fit."""
+import json
+import pickle
+
 import numpy as np
 import pytest
 from datasets.ds_utils import filter_small_boxes, unique_boxes
 from datasets.factory import get_imdb
 from datasets.proposals import load_proposals
 from scipy.io import savemat
+from support.settings import settings
 from support.voc_folder import make_voc_folder, write_proposals_mat
 from utils.errors import UserError
 
@@ -107,9 +111,64 @@ def test_rpn_file(imdb, tmp_path):
         imdb.rpn_roidb()
 
 
-def test_pickles_are_never_read(tmp_path):
-    with pytest.raises(UserError, match="pickles are never read"):
-        load_proposals(str(tmp_path / "proposals.pkl"), ["a"])
+class Bomb:
+    """Unpickling it raises."""
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code of a stranger ran')",)
+
+
+def test_pickles_are_read_only_when_trusted(imdb, tmp_path):
+    path = tmp_path / "proposals.pkl"
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(UserError, match="runs whatever code its maker put in.*--set TRUST_PICKLE True"):
+        load_proposals(str(path), ["a"])
     np.savez(tmp_path / "proposals.npz", boxes=np.array([None]), counts=np.array([1]))
     with pytest.raises(UserError, match="expected an npz with boxes and counts"):
         load_proposals(str(tmp_path / "proposals.npz"), ["a"])
+    imdb.mat.unlink()
+    rows = [np.array([[0, 1, 20, 30, 0.9]]), np.zeros((0, 5))]
+    imdb.mat.with_suffix(".pkl").write_bytes(pickle.dumps(rows, protocol=2))
+    with pytest.raises(UserError, match="TRUST_PICKLE"):
+        imdb.selective_search_roidb()
+    with settings({"TRUST_PICKLE": True}):
+        np.testing.assert_array_equal(imdb.roidb[0]["boxes"][1:], [[0, 1, 20, 30]])
+    (tmp_path / "half.pkl").write_bytes(pickle.dumps(rows)[:30])
+    with pytest.raises(UserError, match="expected a pickled list"):
+        load_proposals(str(tmp_path / "half.pkl"), ["a", "b"], trust_pickle=True)
+
+
+# ---- declared orders -------------------------------------------------------------------------------------------------
+
+DECLARED = [("x1 y1 x2 y2", 0, [9, 11, 39, 49]), ("x1 y1 x2 y2", 1, [10, 12, 40, 50]), ("y1 x1 y2 x2", 1, [12, 10, 50, 40]),
+            ("x y w h", 0, [9, 11, 31, 39]), ("x y w h", 1, [10, 12, 31, 39])]
+
+
+@pytest.mark.parametrize("order, first_pixel, box", DECLARED)
+def test_declared_orders(imdb, order, first_pixel, box):
+    """One box, [9 11 39 49] 0-based, in every order of the two formats that declare one."""
+    imdb.mat.unlink()
+    npz, text = imdb.mat.with_suffix(".npz"), imdb.mat.with_suffix(".json")
+    np.savez(npz, boxes=np.array([box]), counts=np.array([1, 0]), order=order, first_pixel=first_pixel)
+    by_npz = load_proposals(str(npz), ["a", "b"])
+    text.write_text(json.dumps({"order": order, "first_pixel": first_pixel, "boxes": {"b": [], "a": [box], "more": []}}))
+    by_json = load_proposals(str(text), ["a", "b"])
+    for box_list in (by_npz, by_json):
+        assert [len(boxes) for boxes in box_list] == [1, 0] and box_list[0].dtype == np.float32
+        np.testing.assert_array_equal(box_list[0], [[9, 11, 39, 49]])
+    with pytest.raises(UserError, match="toy_trainval.npz and .*toy_trainval.json; keep one"):
+        imdb.selective_search_roidb()
+    npz.unlink()
+    np.testing.assert_array_equal(imdb.roidb[0]["boxes"], [[9, 11, 39, 49]] * 2)
+
+
+@pytest.mark.parametrize("text, words", [
+    ('{"boxes": {"a": []}}', "KeyError: 'order'"), ("not json", "expected"), ("[]", "expected"),
+    ('{"order": "xyxy", "boxes": {"a": []}}', "order must be one of .*got 'xyxy'"),
+    ('{"order": "x y w h", "first_pixel": 2, "boxes": {"a": []}}', "first_pixel 0 or 1"),
+    ('{"order": "x y w h", "boxes": {"a": [[1, 2, 3]]}}', "expected"),
+    ('{"order": "x y w h", "boxes": {"c": []}}', "no boxes of 1 of 1 images, the first is a")])
+def test_bad_json(tmp_path, text, words):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(UserError, match=words) as caught:
+        load_proposals(str(tmp_path / "p.json"), ["a"])
+    assert "p.json" in str(caught.value)

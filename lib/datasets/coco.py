@@ -1,0 +1,156 @@
+"""MS COCO, and any data set with a COCO JSON of its own."""
+import os
+
+import numpy as np
+import scipy.sparse
+from utils.errors import UserError
+
+from datasets.cache import content_key, file_stamp
+from datasets.coco_json import box_problems, corners, is_usable, read_sources
+from datasets.coco_layout import official_layout, own_layout
+from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
+from datasets.ds_utils import clip_one_pixel, image_size
+from datasets.file_imdb import file_imdb
+from datasets.proposals import find_proposals
+from datasets.proposals_mat import read_mat
+from datasets.voc_layout import checked_classes
+
+TOP_K = 2000            # proposals an image, the original's setting
+Y_FIRST = ("MCG",)      # methods whose files have [y1 x1 y2 x2]
+
+
+class coco(file_imdb):
+    """coco('minival', '2014'): data/coco.  coco('mine.json', None, 'photos'): one's own JSON and folder of images.
+
+    image_index holds COCO's image ids; classes are the categories by rising id.  Crowds are boxes of the gt roidb whose
+    overlaps are -1 (datasets.crowds).  config: file_imdb's; the first 2000 proposals of an image are used.
+    """
+
+    def __init__(self, image_set, year, images=None):
+        self._layout = own_layout(image_set, images) if year is None else official_layout(image_set, str(year))
+        file_imdb.__init__(self, self._layout.name, self._layout.proposals)
+        self._dataset = read_sources(self._layout.sources, self._layout.annotated)
+        categories = self._dataset["categories"]
+        self._categories = {category["id"]: category["name"] for category in categories}
+        names = checked_classes(list(self._categories.values()), self._layout.sources[0][0])
+        self._classes = ("__background__",) + names
+        self._category_to_ind = {id_: ind for ind, id_ in enumerate(self._categories, start=1)}
+        self._images = {image["id"]: image for image in self._dataset["images"]}
+        self._image_index = list(self._images)
+        self._annotations = {id_: [] for id_ in self._images}
+        for annotation in self._dataset["annotations"]:
+            self._annotations.setdefault(annotation["image_id"], []).append(annotation)
+        self.config["top_k"] = TOP_K
+
+    def problems_at(self, i):
+        """What is wrong with image i and its annotations, one line for each."""
+        problems, id_ = file_imdb.problems_at(self, i), self._image_index[i]
+        return problems or self._box_problems(id_, *image_size(self._image_file(id_)))
+
+    def general_problems(self):
+        """A line for each annotation of an image that is not listed."""
+        return ["%s, annotation %s: its image_id %s is not among the images; correct or remove it"
+                % (annotation["source"], annotation["given_id"], annotation["image_id"])
+                for annotation in self._dataset["annotations"] if annotation["image_id"] not in self._images]
+
+    def selective_search_roidb(self):
+        """As file_imdb's; without such a file from data/coco_proposals/selective_search, where that is there."""
+        if self._searches_box_folder():
+            return self._box_folder_roidb("selective_search")
+        return file_imdb.selective_search_roidb(self)
+
+    def missing_proposals(self):
+        return [] if self._searches_box_folder() else file_imdb.missing_proposals(self)
+
+    def MCG_roidb(self):
+        return self._box_folder_roidb("MCG")
+
+    def edge_boxes_AR_roidb(self):
+        return self._box_folder_roidb("edge_boxes_AR")
+
+    def edge_boxes_70_roidb(self):
+        return self._box_folder_roidb("edge_boxes_70")
+
+    def evaluate_detections(self, all_boxes, output_dir):
+        """Write results/detections_<set>_results.json below output_dir, and score it by COCO's rules.
+
+        all_boxes[class][image]: (N, 5) float [x1 y1 x2 y2 score], 0-based pixels, or [] for none.  Returns the AP, mean
+        over IoU 0.50 to 0.95; None where the annotations are not public.
+        """
+        self._require_own(all_boxes)
+        detections = list_detections(all_boxes, self._image_index, list(self._categories))
+        path = os.path.join(output_dir, "results", "detections_%s_results.json" % self._layout.result_set)
+        write_detections(path, detections)
+        if not self._layout.annotated:
+            print("%s has no public annotations, so there is no score; submit %s to the COCO evaluation server"
+                  % (self.name, path))
+            return None
+        print("Wrote %d detections to %s" % (len(detections), path))
+        return save_scores(score_detections(self._dataset, detections), self._classes[1:], output_dir, self.name)
+
+    def _image_file(self, index):
+        return self._images[index]["path"]
+
+    def proposal_names(self):
+        """File names without extension."""
+        return [os.path.splitext(self._images[id_]["file_name"])[0] for id_ in self._image_index]
+
+    def _gt_key(self):
+        stamps = [file_stamp(path) for path, _ in self._layout.sources]
+        return content_key("coco gt", self.name, stamps, [file_stamp(image["path"]) for image in self._images.values()])
+
+    def _box_problems(self, id_, width, height):
+        """Of the official sets, the few empty boxes are no problem: they are left out, as in the original."""
+        annotations = [] if self._layout.official else self._annotations[id_]
+        return box_problems(self._images[id_], annotations, width, height, self._categories)
+
+    def _read_annotation(self, index):
+        """(roidb entry, how many boxes were clipped)."""
+        width, height = image_size(self.image_path_from_index(index))
+        for problem in self._box_problems(index, width, height):
+            raise UserError(problem)
+        kept = [a for a in self._annotations[index] if not self._layout.official or is_usable(a, width, height)]
+        boxes = np.vstack([np.zeros((0, 4))] + [corners(annotation["bbox"]) for annotation in kept])
+        boxes, clipped = clip_one_pixel(boxes, width, height)
+        gt_classes = np.array([self._category_to_ind[a["category_id"]] for a in kept], dtype=np.int32)
+        crowd = np.array([a["iscrowd"] for a in kept], dtype=bool)
+        overlaps = np.zeros((len(kept), self.num_classes), dtype=np.float32)
+        overlaps[np.arange(len(kept)), gt_classes] = 1
+        overlaps[crowd] = -1
+        return {"boxes": boxes, "gt_classes": gt_classes, "gt_overlaps": scipy.sparse.csr_matrix(overlaps),
+                "flipped": False, "seg_areas": np.array([a["area"] for a in kept], dtype=np.float32),
+                "width": width, "height": height}, clipped
+
+    def _searches_box_folder(self):
+        """Whether the boxes of selective search are those of COCO_proposals."""
+        folder = os.path.join(self._layout.box_folder, "selective_search")
+        return (bool(self._layout.box_folder) and os.path.isdir(folder)
+                and not os.path.exists(find_proposals(self._proposals)))
+
+    def _box_folder_roidb(self, method):
+        """Proposals of COCO_proposals: data/coco_proposals/<method>/mat/<14 letters>/<22 letters>/<image>.mat."""
+        if not self._layout.box_folder:
+            raise UserError("%s: PROPOSAL_METHOD '%s' is for the official COCO sets; put the boxes in %s"
+                            % (self.name, method, self.proposals_path))
+        folder = os.path.join(self._layout.box_folder, method, "mat")
+        files = [os.path.join(folder, name[:14], name[:22], name + ".mat") for name in self.proposal_names()]
+        missing = [file for file in files if not os.path.exists(file)]
+        if missing:
+            raise UserError("%s: %d of %d files of %s proposals do not exist, the first is %s; download them, or make "
+                            "%s with tools/propose.py" % (self.name, len(missing), len(files), method, missing[0],
+                                                          self.proposals_path))
+        return self._proposals_roidb(method, files, lambda: [load_image_mat(file, method in Y_FIRST) for file in files])
+
+
+def load_image_mat(path, y_first):
+    """(R, 4) float32 0-based [x1 y1 x2 y2] of a .mat of one image: `boxes`, 1-based, x first unless y_first.
+
+    A 0 is taken for a 1, as in the original.
+    """
+    boxes = read_mat(path).get("boxes", np.zeros(0))
+    if boxes.size == 0:
+        return np.zeros((0, 4), dtype=np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise UserError("proposal file %s: expected `boxes` of shape (n, 4), got %s" % (path, boxes.shape))
+    boxes = np.maximum(boxes.astype(np.float32) - 1, 0)
+    return boxes[:, (1, 0, 3, 2)] if y_first else boxes

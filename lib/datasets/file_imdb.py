@@ -1,0 +1,132 @@
+"""Data sets whose ground truth and proposals lie in files: caches, proposals, and the check that all is sound."""
+import os
+
+import numpy as np
+from fast_rcnn.config import cfg
+from utils.errors import UserError
+from utils.progress import progress
+
+from datasets.cache import cached_roidb, content_key, file_stamp
+from datasets.check import require_sound
+from datasets.ds_utils import bad_boxes, clip_one_pixel, filter_small_boxes, unique_boxes
+from datasets.imdb import imdb
+from datasets.proposals import find_proposals, load_proposals
+
+
+class file_imdb(imdb):
+    """A subclass gives, for an index of image_index, _image_file(index) and _read_annotation(index) -> (entry of the gt
+    roidb, how many boxes were clipped), and _gt_key(), the content key of all its annotations.
+
+    proposals: path of the proposal file without its extension, one of datasets.proposals.LOADERS.
+    config: min_size (of a proposal, pixels), top_k (the first so many proposals of an image; None: all), rpn_file
+    (proposals for rpn_roidb).
+    """
+
+    def __init__(self, name, proposals):
+        imdb.__init__(self, name)
+        self._proposals = proposals
+        self._roidb_handler = self.selective_search_roidb
+        self.config = {"min_size": 2, "top_k": None, "rpn_file": None}
+
+    def image_path_at(self, i):
+        """Path of image i; UserError where there is none."""
+        return self.image_path_from_index(self._image_index[i])
+
+    def image_path_from_index(self, index):
+        """Path of the image called `index` in the image set; UserError where there is none."""
+        path = self._image_file(index)
+        if not os.path.exists(path):
+            raise UserError("image %s does not exist; add it or take '%s' out of the image set" % (path, index))
+        return path
+
+    @property
+    def proposals_path(self):
+        return self._proposals + ".mat"
+
+    @property
+    def is_known_sound(self):
+        """Ground truth is stored only after a check."""
+        return os.path.exists(self._gt_file())
+
+    def missing_proposals(self):
+        path = find_proposals(self._proposals)
+        if self._roidb_handler != self.selective_search_roidb or os.path.exists(path):
+            return []
+        return ["proposal file %s does not exist; make it with tools/propose.py, or download it, see data/README.md"
+                % path]
+
+    def gt_roidb(self):
+        """Ground truth of every image; without boxes where the annotations are not public."""
+        return cached_roidb(self._gt_file(), self.num_classes, self._build_gt_roidb)
+
+    def selective_search_roidb(self):
+        """Ground truth, then the boxes of the proposal file without duplicates and without the very small."""
+        path = find_proposals(self._proposals)
+        return self._proposals_roidb("selective_search", [path], lambda: self._load_proposals(path))
+
+    def rpn_roidb(self):
+        """Ground truth, then the boxes in config['rpn_file']."""
+        path = self.config["rpn_file"]
+        if path is None:
+            raise UserError("%s: config['rpn_file'] is not set; name the .npz file of RPN proposals" % self.name)
+        gt_roidb = self.gt_roidb()
+        box_list = self._boxes_inside(self._load_proposals(path), gt_roidb, path)
+        return self.merge_roidbs(gt_roidb, self.create_roidb_from_box_list(box_list, gt_roidb))
+
+    def _load_proposals(self, path):
+        return load_proposals(path, self.proposal_names(), cfg.TRUST_PICKLE)
+
+    def _gt_file(self):
+        return os.path.join(self.cache_path, "%s_gt_%s.npz" % (self.name, self._gt_key()))
+
+    def _build_gt_roidb(self):
+        require_sound(self)
+        entries = [self._read_annotation(index)
+                   for index in progress(self._image_index, self.name + " annotations", self.num_images, "images")]
+        self._tell_clipped("ground-truth boxes", sum(clipped for _, clipped in entries))
+        return [entry for entry, _ in entries]
+
+    def _proposals_roidb(self, method, files, load):
+        """Ground truth, then the boxes of load(), a list of (R, 4) made from `files`; stored by what it came from."""
+        settings = [self._gt_key(), self.config["min_size"], self.config["top_k"]]
+        key = content_key(method, [file_stamp(file) for file in files], settings)
+        path = os.path.join(self.cache_path, "%s_%s_%s.npz" % (self.name, method, key))
+        return cached_roidb(path, self.num_classes, lambda: self._build_proposals_roidb(load, files[0]))
+
+    def _build_proposals_roidb(self, load, file):
+        gt_roidb = self.gt_roidb()
+        box_list = []
+        for boxes in progress(self._boxes_inside(load(), gt_roidb, file), self.name + " proposals", self.num_images,
+                              "images"):
+            boxes = boxes[unique_boxes(boxes)]
+            box_list.append(boxes[filter_small_boxes(boxes, self.config["min_size"])][:self.config["top_k"]])
+        return self.merge_roidbs(gt_roidb, self.create_roidb_from_box_list(box_list, gt_roidb))
+
+    def _boxes_inside(self, box_list, gt_roidb, path):
+        """box_list clipped by a pixel where needed; UserError for an image with boxes further out, naming `path`."""
+        clipped = 0
+        for i, (name, entry) in enumerate(zip(self.proposal_names(), gt_roidb)):
+            size = entry["width"], entry["height"]
+            bad = np.where(bad_boxes(box_list[i], *size))[0]
+            if len(bad):
+                first = " ".join("%g" % x for x in box_list[i][bad[0]])
+                raise UserError("proposal file %s, image %s: %d of %d boxes are inverted, not numbers or outside the "
+                                "image of %d x %d pixels, the first is x1 y1 x2 y2 = %s (0-based); expected in a .mat: "
+                                "1-based [ymin xmin ymax xmax]"
+                                % (path, name, len(bad), len(box_list[i]), *size, first))
+            box_list[i], n = clip_one_pixel(box_list[i], *size)
+            clipped += n
+        self._tell_clipped("proposals", clipped)
+        return box_list
+
+    def _tell_clipped(self, what, count):
+        if count:
+            print("%s: %d %s reached one pixel beyond their image and were clipped" % (self.name, count, what))
+
+    def _require_own(self, all_boxes):
+        """UserError unless all_boxes[class][image] has the classes and images of this data set."""
+        counts = [len(per_image) for per_image in all_boxes[1:]]
+        if counts != [self.num_images] * (self.num_classes - 1):
+            raise UserError("detections are of %d classes and %s images, %s has %d classes and %d images; test on this "
+                            "data set again" % (len(all_boxes), sorted(set(counts)), self.name, self.num_classes,
+                                                self.num_images))

@@ -1,0 +1,51 @@
+"""MATLAB files of proposals, in the layout selective search is published in; reading and writing."""
+import os
+import tempfile
+
+import numpy as np
+import scipy.io
+from utils.errors import UserError
+
+
+def load_mat(path):
+    """(names, box_list) of a file: names [] where it has none; box_list of (R, 4) [ymin xmin ymax xmax], 1-based."""
+    raw = read_mat(path)
+    if "boxes" not in raw or raw["boxes"].dtype != object:
+        raise UserError("proposal file %s has no cell array 'boxes'; it has: %s"
+                        % (path, ", ".join(name for name in raw if name[0] != "_")))
+    names = [str(np.squeeze(name)) for name in raw.get("images", np.zeros(0)).ravel()]
+    return names, [_checked(path, k, cell) for k, cell in enumerate(raw["boxes"].ravel())]
+
+
+def save_mat(path, names, box_list):
+    """Write names and their (R, 4) 0-based [x1 y1 x2 y2] boxes, whole or not at all."""
+    images, boxes = (np.empty((len(names), 1), dtype=object) for _ in range(2))
+    for k, (name, rows) in enumerate(zip(names, box_list)):
+        images[k, 0], boxes[k, 0] = name, (rows[:, (1, 0, 3, 2)] + 1).astype(np.uint16)
+    handle, part = tempfile.mkstemp(suffix=".part", dir=os.path.dirname(path))
+    try:
+        with os.fdopen(handle, "wb") as f:
+            scipy.io.savemat(f, {"images": images, "boxes": boxes}, do_compression=True)
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    except BaseException:
+        os.remove(part)
+        raise
+
+
+def read_mat(path):
+    """The variables of a .mat file; a UserError where it cannot be read."""
+    try:
+        return scipy.io.loadmat(path)
+    except Exception as e:      # scipy raises nearly anything on a file that is no .mat, NotImplementedError on v7.3
+        raise UserError("proposal file %s cannot be read as a MATLAB file up to v7 (%s); save it again with -v7"
+                        % (path, e)) from None
+
+
+def _checked(path, k, cell):
+    if cell.size == 0:
+        return np.zeros((0, 4), dtype=np.float32)
+    if cell.ndim != 2 or cell.shape[1] != 4:
+        raise UserError("proposal file %s, image %d: expected boxes of shape (n, 4), got %s"
+                        % (path, k + 1, cell.shape))
+    return cell
