@@ -86,7 +86,7 @@ class SolverWrapper:
             self._restore(resume)
         print("Training on %d images; output goes to %s" % (len(roidb), self.output_dir), flush=True)
         self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
-                                losses, self.solver.iter)
+                                losses, self.solver.iter, cfg.TRAIN.TENSORBOARD)
 
     def train_model(self, max_iters):
         """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.

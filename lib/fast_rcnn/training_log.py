@@ -1,4 +1,4 @@
-"""The record of a training run: a line every `display` iterations, and metrics.csv for plots."""
+"""The record of a training run: a line every `display` iterations, metrics.csv for plots, and TensorBoard's file."""
 import csv
 import math
 import os
@@ -6,6 +6,8 @@ import time
 
 from roi_data_layer import mining_stats
 from utils.errors import UserError
+
+from fast_rcnn.event_file import open_event_file
 
 COLUMNS = ("iter", "loss", "loss_cls", "loss_bbox") + mining_stats.NAMES + ("seconds",)
 DIVERGED_REMEDY = "lower base_lr in the solver prototxt, or warm up with a small one first"
@@ -21,12 +23,16 @@ class TrainingLog:
     mining figures of all its passes.  What does not apply is empty.
     """
 
-    def __init__(self, path, display, losses, start_iter=0):
-        """losses: {blob: (layer type, weight)}.  Rows beyond start_iter, of a run that is resumed, are dropped."""
+    def __init__(self, path, display, losses, start_iter=0, events=True):
+        """losses: {blob: (layer type, weight)}.  Rows beyond start_iter, of a run that is resumed, are dropped.
+
+        events: whether a TensorBoard event file beside `path` gets the same rows.
+        """
         self._path, self._display, self._losses = path, display, losses
         self._sums, self._count, self._start = {}, 0, time.monotonic()
         mining_stats.stats.take()
-        _keep_rows(path, start_iter)
+        rows = _keep_rows(path, start_iter)
+        self._events = open_event_file(os.path.dirname(path), rows) if events else None
 
     def add(self, iteration, net):
         """Enter a finished iteration; a UserError when its loss is no finite number."""
@@ -55,12 +61,14 @@ class TrainingLog:
         row.update(mining_stats.stats.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count)
         with open(self._path, "a", newline="") as f:
             csv.DictWriter(f, COLUMNS).writerow({name: _text(value) for name, value in row.items()})
+        if self._events:
+            self._events.add(row)
         print(_line(row), flush=True)
         self._sums, self._count, self._start = {}, 0, time.monotonic()
 
 
 def _keep_rows(path, last_iter):
-    """Leave the header and the rows up to last_iter in the file; make it where there is none."""
+    """Leave the header and the rows up to last_iter in the file, and return them; make it where there is none."""
     rows = []
     if last_iter and os.path.exists(path):
         with open(path, newline="") as f:
@@ -69,6 +77,7 @@ def _keep_rows(path, last_iter):
         writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+    return rows
 
 
 def _text(value):

@@ -41,7 +41,8 @@ def assert_same_weights(one, other, folder):
 
 
 def names(folder):
-    return sorted(os.listdir(folder / "output"))
+    """What lies in the output folder, but for TensorBoard's file, whose name has a time in it."""
+    return sorted(name for name in os.listdir(folder / "output") if not name.startswith("events."))
 
 
 @BOTH
