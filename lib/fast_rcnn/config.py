@@ -30,7 +30,6 @@ cfg.TRAIN.BBOX_THRESH = 0.5     # IoU from which a RoI is used to train them
 cfg.TRAIN.SNAPSHOT_ITERS = 10000
 cfg.TRAIN.SNAPSHOT_INFIX = ''   # <prefix>[_<infix>]_iter_<n>.caffemodel
 cfg.TRAIN.TENSORBOARD = True    # (ours) an event file beside metrics.csv
-cfg.TRAIN.TENSORBOARD = True    # (ours) an event file beside metrics.csv
 cfg.TRAIN.USE_PREFETCH = False  # make minibatches ahead, in another process
 cfg.TRAIN.BBOX_NORMALIZE_TARGETS = True
 cfg.TRAIN.BBOX_INSIDE_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
