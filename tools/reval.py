@@ -6,7 +6,7 @@ import sys
 
 import _cli
 from datasets.factory import get_imdb
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.detections import DETECTIONS_FILE, load_detections
 from fast_rcnn.test import apply_nms
 from utils.errors import UserError
@@ -19,6 +19,8 @@ def parse_args():
     parser.add_argument('--matlab', dest='matlab_eval', action='store_true', help="also score with the MATLAB devkit")
     parser.add_argument('--comp', dest='comp_mode', action='store_true', help="competition mode: keep the result files")
     parser.add_argument('--nms', dest='apply_nms', action='store_true', help="apply NMS (TEST.NMS) to them first")
+    parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
+                        help="settings one by one, such as TEST.NMS 0.2; takes the rest of the line")
     if len(sys.argv) == 1:
         parser.print_help()
         sys.exit(1)
@@ -28,6 +30,7 @@ def parse_args():
 def main():
     args = parse_args()
     print("Called with args:\n%s" % args, flush=True)
+    cfg_from_list(args.set_cfgs)
     path = os.path.join(args.output_dir, DETECTIONS_FILE)
     if not os.path.isfile(path):
         raise UserError("%s: no such file; give the folder that tools/test_net.py calls 'Results go to'" % path)
