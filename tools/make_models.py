@@ -36,9 +36,10 @@ def value_text(value):
 
 
 def message(field, **values):
-    """`field { key: value key { ... } }` on one line; a dict is a nested message, None is left out."""
+    """`field { key: value key { ... } }` on one line; a dict is a nested message, a list repeats, None is left out."""
+    pairs = [(key, item) for key, value in values.items() for item in (value if isinstance(value, list) else [value])]
     parts = [message(key, **value) if isinstance(value, dict) else "%s: %s" % (key, value_text(value))
-             for key, value in values.items() if value is not None]
+             for key, value in pairs if value is not None]
     return "%s { %s }" % (field, " ".join(parts))
 
 
@@ -126,8 +127,8 @@ def inner_product(method, name, bottom, num_output, fillers, readonly, lr=1):
                  *params, message("inner_product_param", num_output=num_output, **fillers))
 
 
-def roi_network(net, method, features, rois="rois", readonly=False):
-    """RoI pooling, fc6, fc7, cls_score and bbox_pred; the read-only copy never runs backward."""
+def roi_body(net, method, features, rois="rois", readonly=False):
+    """RoI pooling, fc6 and fc7."""
     tail = "_readonly" if readonly else ""
     stop = propagate(False) if readonly else []
     text = layer("roi_pool5" + tail, "ROIPooling", [features, rois], ["pool5" + tail], *propagate(not readonly, False),
@@ -141,8 +142,14 @@ def roi_network(net, method, features, rois="rois", readonly=False):
             text += layer("drop%d%s" % (number, tail), "Dropout", [top + tail], [top + tail], *stop,
                           message("dropout_param", dropout_ratio=0.5))
         bottom = top
-    text += inner_product(method, "cls_score", bottom, net.classes, gaussian(0.01, 0), readonly)
-    return text + inner_product(method, "bbox_pred", bottom, 4 * net.classes, gaussian(0.001, 0), readonly)
+    return text
+
+
+def roi_network(net, method, features, rois="rois", readonly=False):
+    """roi_body, cls_score and bbox_pred; the read-only copy never runs backward."""
+    return (roi_body(net, method, features, rois, readonly)
+            + inner_product(method, "cls_score", "fc7", net.classes, gaussian(0.01, 0), readonly)
+            + inner_product(method, "bbox_pred", "fc7", 4 * net.classes, gaussian(0.001, 0), readonly))
 
 
 BLOBS = ["rois", "labels", "bbox_targets", "bbox_inside_weights", "bbox_outside_weights"]
@@ -216,8 +223,28 @@ def solver_text(net, method):
         values["iter_size"] = 2      # one image of 64 hard RoIs at a time, two to a step: see fast_rcnn_ohem.yml
     # no snapshots by the solver itself: fast_rcnn.train writes them, under this prefix
     values.update(snapshot=0, snapshot_prefix="%s_fast_rcnn" % net.name.lower())
+    return settings_text(values)
+
+
+def settings_text(values):
     return ("# Written by tools/make_models.py: change it there.\n"
             + "".join("%s: %s\n" % (key, value_text(value)) for key, value in values.items()))
+
+
+# ---- first weights of a net that no ImageNet model exists for
+
+def pretraining_texts(net, images=64, side=48, classes=10):
+    """{name: text}: the net as a classifier of one RoI an image, which tools/pretrain_digits.py trains."""
+    trunk, features = chain(net.trunk)
+    inputs = layer("input", "Input", [], ["data", "rois", "labels"], message("input_param", shape=[
+        {"dim": [images, 3, side, side]}, {"dim": [images, 5]}, {"dim": [images]}]))
+    train = (title(net) + inputs + trunk + roi_body(net, "fast_rcnn", features)
+             + inner_product("fast_rcnn", "digit_score", "fc7", classes, gaussian(0.01, 0), readonly=False)
+             + layer("loss", "SoftmaxWithLoss", ["digit_score", "labels"], ["loss"])
+             + layer("accuracy", "Accuracy", ["digit_score", "labels"], ["accuracy"]))
+    values = {"train_net": "models/%s/%s/classifier/train.prototxt" % (net.dataset, net.name), **SOLVER,
+              "base_lr": 0.01, "stepsize": 500, "display": 100, "snapshot": 0, "snapshot_prefix": "digitnet"}
+    return {"train": train, "solver": settings_text(values)}
 
 
 # ---- the nets
@@ -255,7 +282,7 @@ NETS = [
     Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
         fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
     Net("digits", "DigitNet", "DigitNet", 11, DIGITNET, pooled=6, fc6=Fc(256, 0.034), fc7=Fc(128, 0.09),
-        dropout=False, solver={"base_lr": 0.01, "stepsize": 1000}, stride=4),
+        dropout=False, solver={"base_lr": 0.01, "stepsize": 750}, stride=4),
 ]
 
 
@@ -266,6 +293,9 @@ def files(net):
         for name, text in (("train", train_text(net, method)), ("test", test_text(net)),
                            ("solver", solver_text(net, method))):
             texts["%s/%s/%s/%s.prototxt" % (net.dataset, net.name, method, name)] = text
+    if net.name == "DigitNet":
+        for name, text in pretraining_texts(net).items():
+            texts["%s/%s/classifier/%s.prototxt" % (net.dataset, net.name, name)] = text
     return texts
 
 

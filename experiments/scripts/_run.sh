@@ -9,7 +9,8 @@ usage() {
 Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
   GPU_ID   number of the GPU, or cpu
   NET      VGG16, VGG_CNN_M_1024, SqueezeNet or DigitNet (a folder below models/*/)
-  DATASET  pascal_voc (default), digits, or voc:FOLDER for a folder in VOC's layout with trainval and test
+  DATASET  pascal_voc (default), digits; your own: voc:FOLDER in VOC's layout with the sets trainval and test,
+           or coco:FOLDER with trainval.json, test.json and images/
   --set    settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto)
 TEXT
@@ -44,11 +45,14 @@ case $DATASET in
       TRAIN_IMDB+=+voc_2012_trainval DEFAULT_ITERS=80000
     fi ;;
   digits)
-    TRAIN_IMDB=voc:data/digits@trainval TEST_IMDB=voc:data/digits@test DEFAULT_ITERS=1500 ;;
+    TRAIN_IMDB=voc:data/digits@trainval TEST_IMDB=voc:data/digits@test DEFAULT_ITERS=1000 ;;
   voc:*)
     TRAIN_IMDB=$DATASET@trainval TEST_IMDB=$DATASET@test DEFAULT_ITERS=40000 ;;
-  coco) fail "data set coco is not supported yet; use pascal_voc, digits or voc:FOLDER" ;;
-  *) fail "unknown data set $DATASET; use pascal_voc, digits or voc:FOLDER" ;;
+  coco:*)
+    TRAIN_IMDB=$DATASET/trainval.json@${DATASET#coco:}/images TEST_IMDB=$DATASET/test.json@${DATASET#coco:}/images
+    DEFAULT_ITERS=40000 ;;
+  coco) fail "data set coco is not supported yet; use pascal_voc, digits, voc:FOLDER or coco:FOLDER" ;;
+  *) fail "unknown data set $DATASET; use pascal_voc, digits, voc:FOLDER or coco:FOLDER" ;;
 esac
 if [[ $YEARS == 07+12 && $DATASET != pascal_voc ]]; then
   fail "$(basename "$0") trains on VOC 2007 and 2012 and takes no other data set, got $DATASET"
@@ -58,7 +62,11 @@ fi
 MODEL=$(echo models/*/"$NET/$METHOD")
 [[ -d $MODEL ]] || fail "unknown net $NET: no folder models/*/$NET/$METHOD"
 case $NET in
-  DigitNet) DEFAULT_WEIGHTS=none ;;
+  DigitNet)
+    DEFAULT_WEIGHTS=none
+    if [[ $DATASET == digits ]]; then
+      DEFAULT_WEIGHTS=data/digits_pretrained/DigitNet.caffemodel
+    fi ;;
   SqueezeNet) DEFAULT_WEIGHTS=data/imagenet_models/SqueezeNet.caffemodel DEFAULT_ITERS=2000 ;;
   *) DEFAULT_WEIGHTS=data/imagenet_models/$NET.v2.caffemodel ;;
 esac

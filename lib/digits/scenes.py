@@ -7,7 +7,7 @@ from digits.glyphs import CLASSES, KINDS, glyph, lookalike, suitable
 WIDTHS, HEIGHTS = (220, 251), (180, 211)  # pixels, half-open
 SIZES = (20, 110)  # height of a glyph before rotation, pixels
 OBJECTS = (0.04, 0.32, 0.32, 0.20, 0.12)  # probability of 0, 1, 2, 3, 4 digits
-LOOKALIKES = (0.40, 0.35, 0.25)  # probability of 0, 1, 2 look-alikes
+LOOKALIKES = (0.10, 0.25, 0.30, 0.35)  # probability of 0, 1, 2, 3 look-alikes
 CONTRAST = (45, 150)  # grey levels between a stroke and its surroundings
 FAINT_SHARE, FAINT = 0.04, (18, 28)  # marked `difficult`, as hard even for people
 TRUNCATED_SHARE = 0.04  # reach over the border by up to a seventh
