@@ -4,10 +4,10 @@
     data/scripts/fetch_imagenet_models.sh torchvision           # data/imagenet_models/vgg16-397923af.pth
     python tools/convert_torchvision_vgg16.py
 
-torchvision's net sees (RGB / 255 - mean) / std, Fast R-CNN's BGR - PIXEL_MEANS; what differs goes into conv1_1.  Inside
-the image the two are equal.  On its outermost pixels conv1_1 sees the zeros of its padding, which are torchvision's mean
-colour there and PIXEL_MEANS here, up to 0.9 grey levels apart: on photographs conv5_3 differs near the border by at most
-0.2 % of its largest value, elsewhere by 1e-6.
+torchvision's net sees (RGB / 255 - mean) / std, Fast R-CNN's BGR - PIXEL_MEANS; what differs goes into conv1_1.
+Inside the image the two are equal.  On its outermost pixels conv1_1 sees the zeros of its padding, which are
+torchvision's mean colour there and PIXEL_MEANS here, up to 0.9 grey levels apart: on photographs conv5_3 differs near
+the border by at most 0.2 % of its largest value, elsewhere by 1e-6.
 """
 import argparse
 import os
@@ -67,13 +67,13 @@ def fill_net(net, path, state):
                 raise UserError("%s: %s.%s has shape %s, VGG16's %s has %s"
                                 % (path, source, kind, array.shape, name, blob.shape))
             if not np.isfinite(array).all():
-                raise UserError("%s: %s.%s holds nan or inf (torchvision's IMAGENET1K_FEATURES file has no classifier); "
-                                "use vgg16-397923af.pth" % (path, source, kind))
+                raise UserError("%s: %s.%s holds nan or inf (as torchvision's IMAGENET1K_FEATURES file does, which "
+                                "has no classifier); use vgg16-397923af.pth" % (path, source, kind))
             blob.data[...] = array
 
 
 def fold_input(weights, bias, pixel_means):
-    """conv1_1 of torchvision -> the same for BGR - pixel_means.  weights (64, 3, 3, 3), bias (64,), pixel_means (3,) BGR.
+    """conv1_1 of torchvision -> the same for BGR - pixel_means (3,).  weights (64, 3, 3, 3), bias (64,).
 
     w (rgb / 255 - mean) / std + b = w' (rgb - pixel_means) + b',  w' = w / (255 std),
     b' = b + sum of w' (pixel_means - 255 mean) over the kernel.

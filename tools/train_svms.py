@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""Train linear SVMs on fc7 of a trained Fast R-CNN net, and write a caffemodel whose cls_score is theirs.
+
+    python tools/train_svms.py --def models/.../test.prototxt --net output/.../x.caffemodel --imdb voc_2007_trainval
+    python tools/test_net.py --def models/.../test.prototxt --net output/.../x_svm.caffemodel --imdb voc_2007_test \\
+        --det_thresh -1 --set TEST.SVM True
+
+Written is x_svm.caffemodel beside x.caffemodel.
+"""
+import argparse
+import os
+import sys
+
+import _cli
+import caffe
+from datasets.factory import get_imdb
+from fast_rcnn.config import cfg
+from fast_rcnn.prototxt import adapt_net
+from fast_rcnn.svm import SVMTrainer
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--def', dest='prototxt', required=True, metavar='FILE', help="prototxt of the test net")
+    parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="weights, trained with softmax")
+    parser.add_argument('--imdb', default='voc_2007_trainval', help="data set (default: voc_2007_trainval)")
+    _cli.add_common_flags(parser)
+    if len(sys.argv) == 1:
+        parser.print_help()
+        sys.exit(1)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    _cli.configure(args)
+    _cli.seed()
+    _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
+    _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
+    cfg.TEST.SVM, cfg.DEDUP_BOXES = True, 0     # scores are the SVMs'; a row of fc7 for each box
+    imdb = get_imdb(args.imdb)
+    imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
+    if cfg.TRAIN.USE_FLIPPED:
+        imdb.append_flipped_images()
+    net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes), args.caffemodel, caffe.TEST)
+    SVMTrainer(net, imdb).train()
+    out = os.path.splitext(args.caffemodel)[0] + '_svm.caffemodel'
+    net.save(out)
+    print("Wrote %s" % out)
+
+
+if __name__ == '__main__':
+    _cli.run(main)
