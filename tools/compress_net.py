@@ -17,7 +17,7 @@ import _cli
 import _nets
 import caffe
 import numpy as np
-from fast_rcnn.prototxt import read_net, set_num_classes, write_prototxt
+from fast_rcnn.prototxt import adapt_net, read_net, set_num_classes, write_prototxt
 from utils.errors import UserError
 
 DEFAULT_RANKS = ["fc6=1024", "fc7=256"]     # of VGG16 in the paper, table 6
@@ -84,17 +84,16 @@ def thin_layers(layer, rank):
 
 
 def compressed_prototxt(args, net):
-    """The compressed net's NetParameter, with the classes of `net`; writes it to --def-svd where that is missing."""
-    exists = os.path.exists(args.prototxt_svd)
-    net_param = read_net(args.prototxt_svd if exists else args.prototxt)
+    """Path of the compressed net's prototxt, with the classes of `net`; writes --def-svd where it is missing."""
     classes = _nets.count_classes(args.caffemodel)
-    if classes:
-        set_num_classes(net_param, classes)
-    if not exists:
+    if not os.path.exists(args.prototxt_svd):
+        net_param = read_net(args.prototxt)
+        if classes:
+            set_num_classes(net_param, classes)
         split_layers(net_param, parse_ranks(args.ranks), {name: blobs[0].shape for name, blobs in net.params.items()})
         write_prototxt(net_param, os.path.abspath(args.prototxt_svd))
         print("Wrote %s" % args.prototxt_svd)
-    return net_param
+    return adapt_net(args.prototxt_svd, classes) if classes else args.prototxt_svd
 
 
 # ---- the weights
