@@ -7,8 +7,9 @@ import time
 from collections import namedtuple
 
 import _cli
+from datasets.check import require_trainable
 from datasets.factory import get_imdb
-from fast_rcnn.config import get_output_dir
+from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.resume import last_state
 from fast_rcnn.train import get_training_roidb, train_net
 from utils.errors import UserError
@@ -24,7 +25,8 @@ def parse_args():
     parser.add_argument('--iters', dest='max_iters', type=int, default=40000, help="iterations (default: 40000)")
     parser.add_argument('--weights', metavar='FILE', help="caffemodel to start from (default: the net's fillers)")
     parser.add_argument('--imdb', default='voc_2007_trainval',
-                        help="data set, or several joined by + (default: voc_2007_trainval)")
+                        help="data set, or several joined by +; your own: voc:PATH@SPLIT or "
+                             "coco:ANNOTATIONS.json@IMAGES (default: voc_2007_trainval)")
     parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
     parser.add_argument('--resume', metavar='STATE', help="continue from this state; auto: from the last one, if any")
     _cli.add_common_flags(parser)
@@ -42,6 +44,8 @@ def load_imdb(names):
             raise UserError("--imdb %s joins data sets with different classes: %s has %s, %s has %s"
                             % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,
                                ' '.join(imdb.classes[1:])))
+    for imdb in imdbs:
+        imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
     if len(imdbs) == 1:
         return imdbs[0], imdbs
     return Joined('+'.join(imdb.name for imdb in imdbs), imdbs[0].classes, imdbs[0].num_classes), imdbs
@@ -55,6 +59,7 @@ def main():
         _cli.need_file(args.weights, '--weights', WEIGHTS_REMEDY % os.path.basename(args.weights))
     _cli.seed(fresh=args.rand)
     imdb, parts = load_imdb(args.imdb)
+    require_trainable(*parts)
     output_dir = get_output_dir(imdb)
     print("Output will be saved to %s" % output_dir, flush=True)
     resume = last_state(output_dir) if args.resume == 'auto' else args.resume

@@ -14,12 +14,17 @@ def check_imdb(imdb):
 def require_sound(*imdbs):
     """Print the problems of check_imdb on stderr; raise UserError with the count and the first, if any."""
     _require_none([(imdb.name, problem) for imdb in imdbs for problem in check_imdb(imdb)])
+    for imdb in imdbs:
+        imdb.is_known_sound = True
 
 
 def require_trainable(*imdbs):
-    """As require_sound, of data sets not found sound before, and of the files of proposals; all problems at once."""
+    """As require_sound, and for the files of proposals; ground truth that is stored was checked before."""
+    unknown = [imdb for imdb in imdbs if not (imdb.is_known_sound or imdb.has_stored_gt())]
     _require_none([(imdb.name, problem) for imdb in imdbs
-                   for problem in imdb.missing_proposals() + ([] if imdb.is_known_sound else check_imdb(imdb))])
+                   for problem in imdb.missing_proposals() + (check_imdb(imdb) if imdb in unknown else [])])
+    for imdb in unknown:
+        imdb.is_known_sound = True
 
 
 def _require_none(problems):

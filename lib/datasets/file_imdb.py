@@ -43,9 +43,7 @@ class file_imdb(imdb):
     def proposals_path(self):
         return self._proposals + ".mat"
 
-    @property
-    def is_known_sound(self):
-        """Ground truth is stored only after a check."""
+    def has_stored_gt(self):
         return os.path.exists(self._gt_file())
 
     def missing_proposals(self):
@@ -80,7 +78,8 @@ class file_imdb(imdb):
         return os.path.join(self.cache_path, "%s_gt_%s.npz" % (self.name, self._gt_key()))
 
     def _build_gt_roidb(self):
-        require_sound(self)
+        if not self.is_known_sound:
+            require_sound(self)
         entries = [self._read_annotation(index)
                    for index in progress(self._image_index, self.name + " annotations", self.num_images, "images")]
         self._tell_clipped("ground-truth boxes", sum(clipped for _, clipped in entries))

@@ -36,6 +36,7 @@ class imdb:
         self._roidb = None
         self._roidb_handler = self.default_roidb
         self.config = {}        # what a data set lets its user choose
+        self.is_known_sound = False     # set by datasets.check
 
     @property
     def name(self):
@@ -114,14 +115,13 @@ class imdb:
         """The names of the images in a file of proposals."""
         return self._image_index
 
+    def has_stored_gt(self):
+        """Whether the ground truth of these very files is stored, which it is only after a check."""
+        return False
+
     def missing_proposals(self):
         """A line for the file of proposals that the roidb would be made from and that is not there; otherwise []."""
         return []
-
-    @property
-    def is_known_sound(self):
-        """Whether a check of these very files has found nothing wrong."""
-        return False
 
     @property
     def proposals_path(self):

@@ -10,6 +10,7 @@ from utils.errors import UserError
 from utils.progress import progress
 
 from fast_rcnn.config import cfg
+from fast_rcnn.pretrained import load_pretrained
 from fast_rcnn.prototxt import (
     find_bbox_pred,
     loss_blobs,
@@ -79,8 +80,7 @@ class SolverWrapper:
                 self._bbox_pred = find_bbox_pred(net_param, self.bbox_means.size)
         self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
         if pretrained_model is not None and resume is None:
-            print("Loading pretrained model weights from %s" % pretrained_model, flush=True)
-            self.solver.net.copy_from(str(pretrained_model))
+            load_pretrained(self.solver.net, pretrained_model)
         self._data_layers = self._feed(roidb)
         if resume is not None:
             self._restore(resume)
