@@ -204,7 +204,7 @@ def test_text(net):
 
 
 def classifier_text(title, stages, fcs):
-    """A net for one image (1, 3, 224, 224): the stages, then fully connected layers fcs [(name, num_output)] to prob."""
+    """A net for one image (1, 3, 224, 224): the stages, then layers fcs [(name, num_output)] to prob."""
     text, bottom = chain(stages)
     for number, (name, num_output) in enumerate(fcs, start=6):
         text += layer(name, "InnerProduct", [bottom], [name], message("inner_product_param", num_output=num_output))
@@ -217,8 +217,9 @@ def classifier_text(title, stages, fcs):
             + text + layer("prob", "Softmax", [bottom], ["prob"]))
 
 
-def solver_text(net, method):
-    values = {"train_net": "models/%s/%s/%s/train.prototxt" % (net.dataset, net.name, method), **SOLVER, **net.solver}
+def solver_text(net, method, **changes):
+    values = {"train_net": "models/%s/%s/%s/train.prototxt" % (net.dataset, net.name, method), **SOLVER, **net.solver,
+              **changes}
     if method == "fast_rcnn_ohem":
         values["iter_size"] = 2      # one image of 64 hard RoIs at a time, two to a step: see fast_rcnn_ohem.yml
     # no snapshots by the solver itself: fast_rcnn.train writes them, under this prefix
@@ -293,6 +294,9 @@ def files(net):
         for name, text in (("train", train_text(net, method)), ("test", test_text(net)),
                            ("solver", solver_text(net, method))):
             texts["%s/%s/%s/%s.prototxt" % (net.dataset, net.name, method, name)] = text
+        if not net.solver:      # the paper's schedule for VOC 2012 and joint training: 200k iterations
+            texts["%s/%s/%s/solver_200k.prototxt" % (net.dataset, net.name, method)] = solver_text(
+                net, method, stepsize=40000)
     if net.name == "DigitNet":
         for name, text in pretraining_texts(net).items():
             texts["%s/%s/classifier/%s.prototxt" % (net.dataset, net.name, name)] = text

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Body of the scripts beside it, which source it: trains a detector, then tests it.
-# They say METHOD, a folder below models/<dataset>/<NET>/, and YEARS, those of VOC it is trained on.
+# They say METHOD, a folder below models/<dataset>/<NET>/; a script for one data set alone says ONLY_DATASET.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,10 +9,12 @@ usage() {
 Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
   GPU_ID   number of the GPU, or cpu
   NET      VGG16, VGG_CNN_M_1024, SqueezeNet or DigitNet (a folder below models/*/)
-  DATASET  pascal_voc (default), digits; your own: voc:FOLDER in VOC's layout with the sets trainval and test,
+  DATASET  pascal_voc (default), pascal_voc_07+12, pascal_voc_12, pascal_voc_07++12, coco or digits: the rows of
+           experiments/scripts/settings.txt; your own: voc:FOLDER in VOC's layout with the sets trainval and test,
            or coco:FOLDER with trainval.json, test.json and images/
   --set    settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
-Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto)
+Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
+           SCHEDULE=paper (the paper's longer one, where the table has it)
 TEXT
 }
 
@@ -26,7 +28,7 @@ if [[ $# -lt 2 || $1 == -* || $2 == -* ]]; then
   usage >&2
   exit 1
 fi
-GPU_ID=$1 NET=$2 DATASET=pascal_voc
+GPU_ID=$1 NET=$2 DATASET=${ONLY_DATASET:-pascal_voc}
 shift 2
 if [[ $# -gt 0 && $1 != --* ]]; then
   DATASET=$1
@@ -37,26 +39,22 @@ if [[ $# -gt 0 && $1 != --set ]]; then
   fail "expected --set after the data set, got $1; run $0 alone for help"
 fi
 
-# ---- settings of the data set
+# ---- settings of the data set: a row of the table, or a folder of one's own
+if [[ ${ONLY_DATASET:-$DATASET} != "$DATASET" ]]; then
+  fail "$(basename "$0") trains on $ONLY_DATASET and takes no other data set, got $DATASET"
+fi
 case $DATASET in
-  pascal_voc)
-    TRAIN_IMDB=voc_2007_trainval TEST_IMDB=voc_2007_test DEFAULT_ITERS=40000
-    if [[ $YEARS == 07+12 ]]; then
-      TRAIN_IMDB+=+voc_2012_trainval DEFAULT_ITERS=80000
-    fi ;;
-  digits)
-    TRAIN_IMDB=voc:data/digits@trainval TEST_IMDB=voc:data/digits@test DEFAULT_ITERS=1000 ;;
   voc:*)
-    TRAIN_IMDB=$DATASET@trainval TEST_IMDB=$DATASET@test DEFAULT_ITERS=40000 ;;
+    TRAIN_IMDB=$DATASET@trainval TEST_IMDB=$DATASET@test DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
   coco:*)
     TRAIN_IMDB=$DATASET/trainval.json@${DATASET#coco:}/images TEST_IMDB=$DATASET/test.json@${DATASET#coco:}/images
-    DEFAULT_ITERS=40000 ;;
-  coco) fail "data set coco is not supported yet; use pascal_voc, digits, voc:FOLDER or coco:FOLDER" ;;
-  *) fail "unknown data set $DATASET; use pascal_voc, digits, voc:FOLDER or coco:FOLDER" ;;
+    DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
+  *)
+    ROW=$(awk -v name="$DATASET" '$1 == name { print $2, $3, $4, $5 }' experiments/scripts/settings.txt)
+    [[ -n $ROW ]] || fail "unknown data set $DATASET; use voc:FOLDER, coco:FOLDER or one of:" \
+      $(awk '/^[^#]/ { print $1 }' experiments/scripts/settings.txt)
+    read -r TRAIN_IMDB TEST_IMDB DEFAULT_ITERS PAPER_ITERS <<< "$ROW" ;;
 esac
-if [[ $YEARS == 07+12 && $DATASET != pascal_voc ]]; then
-  fail "$(basename "$0") trains on VOC 2007 and 2012 and takes no other data set, got $DATASET"
-fi
 
 # ---- settings of the net
 MODEL=$(echo models/*/"$NET/$METHOD")
@@ -69,6 +67,14 @@ case $NET in
     fi ;;
   SqueezeNet) DEFAULT_WEIGHTS=data/imagenet_models/SqueezeNet.caffemodel DEFAULT_ITERS=2000 ;;
   *) DEFAULT_WEIGHTS=data/imagenet_models/$NET.v2.caffemodel ;;
+esac
+SOLVER=$MODEL/solver.prototxt
+case ${SCHEDULE:-} in
+  '') ;;
+  paper)
+    SOLVER=$MODEL/solver_200k.prototxt DEFAULT_ITERS=$PAPER_ITERS
+    [[ $PAPER_ITERS != - && -f $SOLVER ]] || fail "SCHEDULE=paper is not known for $NET on $DATASET; leave it out" ;;
+  *) fail "unknown SCHEDULE $SCHEDULE; use paper, or leave it out" ;;
 esac
 ITERS=${ITERS:-$DEFAULT_ITERS}
 WEIGHTS=${WEIGHTS:-$DEFAULT_WEIGHTS}
@@ -96,7 +102,7 @@ run() {
 }
 
 echo "Logging output to $LOG" | tee -a "$LOG"
-TRAIN_ARGS=(--gpu "$GPU_ID" --solver "$MODEL/solver.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
+TRAIN_ARGS=(--gpu "$GPU_ID" --solver "$SOLVER" --imdb "$TRAIN_IMDB" --iters "$ITERS")
 if [[ $WEIGHTS != none ]]; then
   TRAIN_ARGS+=(--weights "$WEIGHTS")
 fi

@@ -2,5 +2,4 @@
 # Trains and tests Fast R-CNN.
 # Usage: ./experiments/scripts/fast_rcnn.sh GPU_ID NET [DATASET] [--set KEY VALUE ...]; run it alone for help.
 METHOD=fast_rcnn
-YEARS=07
 source "$(dirname "$0")/_run.sh"

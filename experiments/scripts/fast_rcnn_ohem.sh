@@ -2,5 +2,4 @@
 # Trains and tests Fast R-CNN with online hard example mining.
 # Usage: ./experiments/scripts/fast_rcnn_ohem.sh GPU_ID NET [DATASET] [--set KEY VALUE ...]; run it alone for help.
 METHOD=fast_rcnn_ohem
-YEARS=07
 source "$(dirname "$0")/_run.sh"

@@ -1,4 +1,7 @@
 """experiments/scripts/*.sh as their users start them."""
+import shutil
+import subprocess
+
 import pytest
 from support.reference import ROOT
 
@@ -12,8 +15,7 @@ def test_script_alone_prints_its_usage(run_script, script):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["cpu", "SqueezeNet", "coco"], "coco is not supported yet"),
-    (["cpu", "SqueezeNet", "imagenet"], "unknown data set imagenet"),
+    (["cpu", "SqueezeNet", "imagenet"], "unknown data set imagenet; use voc:FOLDER, coco:FOLDER or one of: pascal_voc"),
     (["cpu", "ResNet"], "unknown net ResNet"),
     (["cpu", "SqueezeNet", "pascal_voc", "--sett", "A", "B"], "expected --set"),
 ])
@@ -25,7 +27,50 @@ def test_mistakes_are_one_line(run_script, args, words):
 
 def test_joint_training_takes_only_voc(run_script):
     result = run_script("fast_rcnn_ohem_07tv12tv.sh", "cpu", "SqueezeNet", "digits")
-    assert result.returncode == 1 and "VOC 2007 and 2012" in result.stderr
+    assert result.returncode == 1 and "trains on pascal_voc_07+12 and takes no other" in result.stderr
+
+
+ROWS = [line.split() for line in (ROOT / "experiments/scripts/settings.txt").read_text().splitlines()
+        if line and line[0] != "#"]
+
+
+@pytest.fixture
+def commands_of(tmp_path):
+    """commands_of(script, args..., variables...): the command lines a script would run, with tools that do nothing."""
+    work = tmp_path / "project"
+    shutil.copytree(ROOT / "experiments" / "scripts", work / "experiments" / "scripts")
+    shutil.copytree(ROOT / "experiments" / "cfgs", work / "experiments" / "cfgs")
+    (work / "experiments" / "logs").mkdir()
+    (work / "models").symlink_to(ROOT / "models")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho Wrote snapshot to: final.caffemodel\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+
+    def call(script, *args, **variables):
+        result = subprocess.run([str(work / "experiments" / "scripts" / script), *args], cwd=work, text=True,
+                                capture_output=True,
+                                env={"PATH": "%s:/usr/bin:/bin" % (tmp_path / "bin"), **variables})
+        assert result.returncode == 0, result.stderr
+        return [line for line in result.stdout.splitlines() if line.startswith("+ ")]
+    return call
+
+
+@pytest.mark.parametrize("script, method", [("fast_rcnn.sh", "fast_rcnn"), ("fast_rcnn_ohem.sh", "fast_rcnn_ohem")])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_every_row_of_the_table_trains_and_tests_on_its_sets(commands_of, row, script, method):
+    dataset, train_imdb, test_imdb, iters, paper = row
+    train, test = commands_of(script, "cpu", "VGG16", dataset)
+    assert "--imdb %s --iters %s " % (train_imdb, iters) in train and "%s/solver.prototxt" % method in train
+    assert "--imdb %s " % test_imdb in test and "--net final.caffemodel" in test
+    if paper != "-":
+        train, _ = commands_of(script, "cpu", "VGG16", dataset, SCHEDULE="paper")
+        assert "--iters %s " % paper in train and "%s/solver_200k.prototxt" % method in train
+
+
+def test_the_originals_script_for_joint_training_keeps_its_name(commands_of):
+    train, test = commands_of("fast_rcnn_ohem_07tv12tv.sh", "0", "VGG16", "--set", "RNG_SEED", "7")
+    assert "--imdb voc_2007_trainval+voc_2012_trainval --iters 80000 " in train and train.endswith("--set RNG_SEED 7")
+    assert "--gpu 0" in test and "--imdb voc_2007_test" in test
 
 
 @pytest.mark.parametrize("script, method", [("fast_rcnn.sh", "fast_rcnn"), ("fast_rcnn_ohem.sh", "fast_rcnn_ohem")])
