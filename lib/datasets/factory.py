@@ -11,7 +11,8 @@ from datasets.pascal_voc import pascal_voc
 
 VOC_SETS = {"voc_%s_%s" % (year, split): (split, year)
             for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
-COCO_SETS = {"coco_%s_%s" % (year, split): (split, year) for year in ("2014", "2015") for split in OFFICIAL_SPLITS}
+COCO_SETS = {"coco_%s_%s" % (year, split): (split, year)
+             for year in ("2014", "2015", "2017") for split in OFFICIAL_SPLITS}
 OWN = {"voc:": "voc:PATH@SPLIT, such as voc:data/digits@trainval",
        "coco:": "coco:ANNOTATIONS.json@IMAGES, such as coco:data/mine/trainval.json@data/mine/images"}
 

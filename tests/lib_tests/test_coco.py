@@ -128,7 +128,7 @@ def test_crowds_survive_cache_and_mirror(own):
 # ---- the official sets ---------------------------------------------------------------------------------------------------
 
 def test_names():
-    assert {"coco_2014_train", "coco_2014_valminusminival", "coco_2015_test-dev"} < set(list_imdbs())
+    assert {"coco_2014_train", "coco_2017_val", "coco_2014_valminusminival", "coco_2015_test-dev"} < set(list_imdbs())
 
 
 @pytest.mark.parametrize("split", ["minival", "valminusminival"])
