@@ -32,7 +32,7 @@ def to_onnx(net, path):
     model = onnx.helper.make_model(body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                                    producer_name="caffe-fast-rcnn")
     onnx.checker.check_model(model)
-    write_atomically(path, model.SerializeToString())
+    write_atomically(path, [model.SerializeToString()])
 
 
 def import_onnx(name):

@@ -54,8 +54,8 @@ def to_torch(net, path):
     source = _source(net, path, steps, pieces, modules, names, outputs)
     stream = io.BytesIO()
     torch.save(state, stream)
-    write_atomically(path, stream.getvalue())
-    write_atomically(source_path, source.encode())
+    write_atomically(path, [stream.getvalue()])
+    write_atomically(source_path, [source.encode()])
     return source_path
 
 

@@ -25,8 +25,8 @@ def read_text_proto(path, message):
         raise CaffeError("%s%s: not a valid %s: %s" % (path, line, message.DESCRIPTOR.name, what)) from None
 
 
-def write_atomically(path, data):
-    """Write bytes to `path` so that a reader, or a kill, never sees half a file."""
+def write_atomically(path, chunks):
+    """Write a list of bytes to `path` so that a reader, or a kill, never sees half a file."""
     folder = os.path.dirname(os.path.abspath(path))
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix="." + os.path.basename(path))
@@ -34,7 +34,7 @@ def write_atomically(path, data):
         raise CaffeError("cannot write %s: %s" % (path, e.strerror)) from None
     try:
         with os.fdopen(handle, "wb") as f:
-            f.write(data)
+            f.writelines(chunks)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
