@@ -11,7 +11,8 @@ VENV := .venv
 PY := $(CURDIR)/$(VENV)/bin/python
 SCRIPTS := experiments/scripts
 DEMO := output/demo
-DEMO_INPUTS = data/digits/settings.json $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
+DIGITNET := data/digits_pretrained/DigitNet.caffemodel
+DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
 
 .PHONY: help setup build test lint demo clean distclean
 
@@ -45,6 +46,9 @@ demo: build
 data/digits/settings.json:
 	$(PY) tools/make_digits.py --out data/digits
 
+$(DIGITNET):
+	$(PY) tools/pretrain_digits.py --out $@
+
 $(DEMO)/plain.done: $(DEMO_INPUTS)
 	@mkdir -p $(DEMO)
 	$(SCRIPTS)/fast_rcnn.sh cpu DigitNet digits
@@ -63,4 +67,4 @@ clean:
 	-@$(MAKE) --no-print-directory -C lib clean
 
 distclean: clean
-	rm -rf $(VENV) output data/digits data/cache
+	rm -rf $(VENV) output data/digits data/digits_pretrained data/cache

@@ -244,7 +244,7 @@ def pretraining_texts(net, images=64, side=48, classes=10):
              + layer("loss", "SoftmaxWithLoss", ["digit_score", "labels"], ["loss"])
              + layer("accuracy", "Accuracy", ["digit_score", "labels"], ["accuracy"]))
     values = {"train_net": "models/%s/%s/classifier/train.prototxt" % (net.dataset, net.name), **SOLVER,
-              "base_lr": 0.01, "stepsize": 500, "display": 100, "snapshot": 0, "snapshot_prefix": "digitnet"}
+              "base_lr": 0.01, "stepsize": 700, "display": 100, "snapshot": 0, "snapshot_prefix": "digitnet"}
     return {"train": train, "solver": settings_text(values)}
 
 
@@ -283,7 +283,7 @@ NETS = [
     Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
         fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
     Net("digits", "DigitNet", "DigitNet", 11, DIGITNET, pooled=6, fc6=Fc(256, 0.034), fc7=Fc(128, 0.09),
-        dropout=False, solver={"base_lr": 0.01, "stepsize": 750}, stride=4),
+        dropout=False, solver={"base_lr": 0.01, "stepsize": 900}, stride=4),
 ]
 
 

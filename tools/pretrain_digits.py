@@ -24,8 +24,8 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="data/digits_pretrained/DigitNet.caffemodel",
                         help="caffemodel to write, default %(default)s")
-    parser.add_argument("--iters", type=int, default=600, help="of 64 digits each, default %(default)s")
-    parser.add_argument("--patches", type=int, default=4000, help="different pictures, default %(default)s")
+    parser.add_argument("--iters", type=int, default=900, help="of 64 digits each, default %(default)s")
+    parser.add_argument("--patches", type=int, default=6000, help="different pictures, default %(default)s")
     parser.add_argument("--seed", type=int, default=3, help="the data set's seed, default %(default)s")
     parser.add_argument("--gpu", default="cpu", metavar="ID", help="number of a GPU, or cpu; default %(default)s")
     return parser.parse_args()

@@ -51,6 +51,6 @@ def _fitting_glyph(cells, rng):
     """A glyph smaller than the patch."""
     while True:
         cell = cells[rng.integers(len(cells))]
-        mask = glyph(cell, rng.uniform(*HEIGHTS), rng.uniform(0.4, 0.65), rng.uniform(-12, 12))
+        mask = glyph(cell, rng.uniform(*HEIGHTS), rng.uniform(0.42, 0.62), rng.uniform(-8, 8))
         if max(mask.shape) < SIDE:
             return mask

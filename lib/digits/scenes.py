@@ -5,10 +5,10 @@ import numpy as np
 from digits.glyphs import CLASSES, KINDS, glyph, lookalike, suitable
 
 WIDTHS, HEIGHTS = (220, 251), (180, 211)  # pixels, half-open
-SIZES = (20, 110)  # height of a glyph before rotation, pixels
+SIZES = (22, 110)  # height of a glyph before rotation, pixels
 OBJECTS = (0.04, 0.32, 0.32, 0.20, 0.12)  # probability of 0, 1, 2, 3, 4 digits
-LOOKALIKES = (0.10, 0.25, 0.30, 0.35)  # probability of 0, 1, 2, 3 look-alikes
-CONTRAST = (45, 150)  # grey levels between a stroke and its surroundings
+LOOKALIKES = (0.05, 0.25, 0.30, 0.25, 0.15)  # probability of 0, 1, 2, 3, 4 look-alikes
+CONTRAST = (55, 150)  # grey levels between a stroke and its surroundings
 FAINT_SHARE, FAINT = 0.04, (18, 28)  # marked `difficult`, as hard even for people
 TRUNCATED_SHARE = 0.04  # reach over the border by up to a seventh
 
@@ -52,7 +52,7 @@ def _place(image, cell, name, taken, out, rng):
     faint, cut = rng.random() < FAINT_SHARE, rng.random() < TRUNCATED_SHARE
     for _ in range(30):
         height = low * (high / low) ** rng.random()  # as many small as large ones
-        mask = glyph(cell, height, thickness=rng.uniform(0.4, 0.65), degrees=rng.uniform(-12, 12))
+        mask = glyph(cell, height, thickness=rng.uniform(0.42, 0.62), degrees=rng.uniform(-8, 8))
         origin = _origin(mask.shape, image.shape[:2], cut, rng)
         if origin is None:
             continue

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from digits import dataset
 from digits.glyphs import CLASSES, HALVES, KINDS, glyph, letter_cell, lookalike, suitable
+from digits.patches import SIDE, augment, make_patches
 from digits.scenes import scene
 from digits.sources import digit_cells, photographs
 from digits.statistics import proposal_recall, summary
 from scipy.io import loadmat
 from utils import selective_search
+from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
 COUNTS = {"trainval": 12, "test": 6}
@@ -202,3 +204,26 @@ def test_selective_search_names_a_wrong_mode_or_image():
         selective_search.boxes(np.zeros((20, 20, 3), np.uint8), "slow")
     with pytest.raises(UserError, match=r"expected an image \(H, W, 3\) uint8"):
         selective_search.boxes(np.zeros((20, 20), np.float32))
+
+
+# ---- patches for the first weights
+
+def test_patches_hold_one_digit_inside_and_repeat_with_the_seed():
+    cells, photos = digit_cells("trainval", 3), photographs("trainval")
+    images, boxes, labels = make_patches(20, cells, photos, np.random.default_rng(1))
+    assert images.shape == (20, SIDE, SIDE, 3) and images.dtype == np.uint8
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] < SIDE).all() and (boxes[:, 2:] - boxes[:, :2] > 4).all()
+    assert set(labels) <= set(range(10))
+    again = make_patches(20, cells, photos, np.random.default_rng(1))
+    assert np.array_equal(images, again[0]) and np.array_equal(labels, again[2])
+
+
+def test_augmented_boxes_stay_in_the_patch_and_near_the_digit():
+    rng = np.random.default_rng(0)
+    images = np.full((500, SIDE, SIDE, 3), 100, np.uint8)
+    boxes = np.tile(np.array([10, 5, 29, 44], np.float32), (500, 1))
+    pictures, shifted = augment(images, boxes, rng)
+    assert pictures.dtype == np.float32 and len(np.unique(pictures)) > 400
+    assert shifted.min() >= 0 and shifted.max() <= SIDE - 1
+    overlaps = bbox_overlaps(shifted, boxes[:1])
+    assert 0.6 < np.median(overlaps) < 0.9
