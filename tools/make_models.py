@@ -21,6 +21,7 @@ Fc = namedtuple("Fc", "num_output std lr", defaults=(1,))
 
 SOLVER = {"base_lr": 0.001, "lr_policy": "step", "gamma": 0.1, "stepsize": 30000, "display": 20, "average_loss": 100,
           "momentum": 0.9, "weight_decay": 0.0005}
+LONG_SCHEDULES = (("200k", 40000), ("240k", 160000))    # (iterations, stepsize): the paper's for VOC 2012, for COCO
 ENUMS = ("MAX", "AVE")     # the only strings that a prototxt does not quote
 
 
@@ -294,9 +295,9 @@ def files(net):
         for name, text in (("train", train_text(net, method)), ("test", test_text(net)),
                            ("solver", solver_text(net, method))):
             texts["%s/%s/%s/%s.prototxt" % (net.dataset, net.name, method, name)] = text
-        if not net.solver:      # the paper's schedule for VOC 2012 and joint training: 200k iterations
-            texts["%s/%s/%s/solver_200k.prototxt" % (net.dataset, net.name, method)] = solver_text(
-                net, method, stepsize=40000)
+        for length, stepsize in () if net.solver else LONG_SCHEDULES:
+            texts["%s/%s/%s/solver_%s.prototxt" % (net.dataset, net.name, method, length)] = solver_text(
+                net, method, stepsize=stepsize)
     if net.name == "DigitNet":
         for name, text in pretraining_texts(net).items():
             texts["%s/%s/classifier/%s.prototxt" % (net.dataset, net.name, name)] = text

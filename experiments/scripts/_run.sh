@@ -43,6 +43,7 @@ fi
 if [[ ${ONLY_DATASET:-$DATASET} != "$DATASET" ]]; then
   fail "$(basename "$0") trains on $ONLY_DATASET and takes no other data set, got $DATASET"
 fi
+SOLVER=solver
 case $DATASET in
   voc:*)
     TRAIN_IMDB=$DATASET@trainval TEST_IMDB=$DATASET@test DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
@@ -50,10 +51,10 @@ case $DATASET in
     TRAIN_IMDB=$DATASET/trainval.json@${DATASET#coco:}/images TEST_IMDB=$DATASET/test.json@${DATASET#coco:}/images
     DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
   *)
-    ROW=$(awk -v name="$DATASET" '$1 == name { print $2, $3, $4, $5 }' experiments/scripts/settings.txt)
+    ROW=$(awk -v name="$DATASET" '$1 == name { print $2, $3, $4, $5, $6 }' experiments/scripts/settings.txt)
     [[ -n $ROW ]] || fail "unknown data set $DATASET; use voc:FOLDER, coco:FOLDER or one of:" \
       $(awk '/^[^#]/ { print $1 }' experiments/scripts/settings.txt)
-    read -r TRAIN_IMDB TEST_IMDB DEFAULT_ITERS PAPER_ITERS <<< "$ROW" ;;
+    read -r TRAIN_IMDB TEST_IMDB SOLVER DEFAULT_ITERS PAPER_ITERS <<< "$ROW" ;;
 esac
 
 # ---- settings of the net
@@ -68,14 +69,14 @@ case $NET in
   SqueezeNet) DEFAULT_WEIGHTS=data/imagenet_models/SqueezeNet.caffemodel DEFAULT_ITERS=2000 ;;
   *) DEFAULT_WEIGHTS=data/imagenet_models/$NET.v2.caffemodel ;;
 esac
-SOLVER=$MODEL/solver.prototxt
 case ${SCHEDULE:-} in
   '') ;;
   paper)
-    SOLVER=$MODEL/solver_200k.prototxt DEFAULT_ITERS=$PAPER_ITERS
-    [[ $PAPER_ITERS != - && -f $SOLVER ]] || fail "SCHEDULE=paper is not known for $NET on $DATASET; leave it out" ;;
+    [[ $PAPER_ITERS != - ]] || fail "SCHEDULE=paper is not known for $DATASET; leave it out"
+    SOLVER=solver_200k DEFAULT_ITERS=$PAPER_ITERS ;;
   *) fail "unknown SCHEDULE $SCHEDULE; use paper, or leave it out" ;;
 esac
+[[ -f $MODEL/$SOLVER.prototxt ]] || fail "$NET has no $MODEL/$SOLVER.prototxt, the schedule for $DATASET"
 ITERS=${ITERS:-$DEFAULT_ITERS}
 WEIGHTS=${WEIGHTS:-$DEFAULT_WEIGHTS}
 
@@ -102,7 +103,7 @@ run() {
 }
 
 echo "Logging output to $LOG" | tee -a "$LOG"
-TRAIN_ARGS=(--gpu "$GPU_ID" --solver "$SOLVER" --imdb "$TRAIN_IMDB" --iters "$ITERS")
+TRAIN_ARGS=(--gpu "$GPU_ID" --solver "$MODEL/$SOLVER.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
 if [[ $WEIGHTS != none ]]; then
   TRAIN_ARGS+=(--weights "$WEIGHTS")
 fi

@@ -58,9 +58,9 @@ def commands_of(tmp_path):
 @pytest.mark.parametrize("script, method", [("fast_rcnn.sh", "fast_rcnn"), ("fast_rcnn_ohem.sh", "fast_rcnn_ohem")])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_every_row_of_the_table_trains_and_tests_on_its_sets(commands_of, row, script, method):
-    dataset, train_imdb, test_imdb, iters, paper = row
+    dataset, train_imdb, test_imdb, solver, iters, paper = row
     train, test = commands_of(script, "cpu", "VGG16", dataset)
-    assert "--imdb %s --iters %s " % (train_imdb, iters) in train and "%s/solver.prototxt" % method in train
+    assert "--imdb %s --iters %s " % (train_imdb, iters) in train and "%s/%s.prototxt" % (method, solver) in train
     assert "--imdb %s " % test_imdb in test and "--net final.caffemodel" in test
     if paper != "-":
         train, _ = commands_of(script, "cpu", "VGG16", dataset, SCHEDULE="paper")
