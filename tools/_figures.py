@@ -67,7 +67,7 @@ def detections(columns, threshold):
     handles = [Line2D([], [], color=colour, linewidth=2.5, label=label) for colour, label in
                ((RIGHT, "right"), (WRONG, "wrong"), (MISSED, "missed object"))]
     figure.legend(handles=handles, loc="outside upper center", ncols=3,
-                  title="Detections on test images, score above %.1f" % threshold)
+                  title="Detections above %.1f on test images where the two nets differ" % threshold)
     return figure
 
 
@@ -81,7 +81,7 @@ def mined_rois(rows):
             _box(left, box, EASY, 0.8)
         for box, loss, fg in zip(row["hard"], row["hard_loss"], row["hard_fg"]):
             _box(right, box, HARD_FG if fg else HARD_BG, min(0.6 + 1.5 * loss, 3.5))
-        left.set_title("%d easy RoIs, mean loss %.4f" % (len(row["easy"]), row["mean_easy"]), fontsize=10)
+        left.set_title("%d RoIs not chosen, mean loss %.3f" % (len(row["easy"]), row["mean_easy"]), fontsize=10)
         right.set_title("%d hard RoIs, mean loss %.3f" % (len(row["hard"]), row["mean_hard"]), fontsize=10)
     handles = [Line2D([], [], color=colour, linewidth=2, label=label) for colour, label in
                ((EASY, "not chosen"), (HARD_FG, "hard foreground"), (HARD_BG, "hard background (wider: larger loss)"))]
@@ -105,5 +105,5 @@ def _box(axes, box, colour, width):
 def _labelled(axes, box, colour, text):
     _box(axes, box, colour, 2)
     top = box[1] if box[1] > 18 else box[3] + 16
-    axes.text(box[0], top - 2, text, color="black" if colour == MISSED else "white", fontsize=8, va="bottom",
+    axes.text(box[0], top - 2, text, color="black" if colour == MISSED else "white", fontsize=7.5, va="bottom",
               bbox={"facecolor": colour, "edgecolor": "none", "pad": 1}, clip_on=True)

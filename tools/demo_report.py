@@ -100,8 +100,8 @@ def choose_images(plain, ohem, count):
     def mistakes(marks):
         return sum(kind != "right" for kind, _, _ in marks)
     differs = [abs(mistakes(a) - mistakes(b)) + 0.1 * len(a) for a, b in zip(plain, ohem)]
-    # every fourth of the most different ones, so that the row does not show the extreme ones alone
-    return sorted(np.argsort(differs, kind="stable")[::-1][:4 * count:4].tolist())
+    # every sixth of the most different ones, so that the row does not show the extreme ones alone
+    return sorted(np.argsort(differs, kind="stable")[::-1][:6 * count:6].tolist())
 
 
 def detection_columns(imdb, runs, thresh, count=5):
