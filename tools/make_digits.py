@@ -1,15 +1,13 @@
 #!/usr/bin/env python
 """Make the embedded demo data set: handwritten digits on photographs, in the VOC layout, with proposals."""
 import argparse
-import sys
 import time
 
-import _init_paths  # noqa: F401  (puts lib on the path)
+import _cli
 import numpy as np
 from digits import dataset
 from digits.sources import SPLITS
 from digits.statistics import proposal_recall, summary
-from utils.errors import UserError
 
 
 def parse_args():
@@ -38,7 +36,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit("error: %s" % error)
+    _cli.run(main)

@@ -284,7 +284,7 @@ NETS = [
     Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
         fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
     Net("digits", "DigitNet", "DigitNet", 11, DIGITNET, pooled=6, fc6=Fc(256, 0.034), fc7=Fc(128, 0.09),
-        dropout=False, solver={"base_lr": 0.01, "stepsize": 900}, stride=4),
+        dropout=False, solver={"base_lr": 0.01, "stepsize": 1200}, stride=4),
 ]
 
 
