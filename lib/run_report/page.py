@@ -38,8 +38,8 @@ def _rois(runs, num_images, num_crops):
         rankings = rank_images(runs, num_images)
     except UserError as e:
         return "<p>RoIs were not ranked: %s.</p>" % escape(str(e))
-    names, nets = [run.name for run in runs], "the last nets of the two runs"
+    names, nets = [run.name for run in runs], "the last net of each run"
     if len(runs) == 1:
-        names, nets = ["start", "end"], "the net of the run as it started and as it ended"
-    return '<p class="note">RoIs of training images, by the loss that %s have on them.</p>%s' % (
+        names, nets = ["the first net", "the last net"], "the net the run started with, and of the one it ended with"
+    return '<p class="note">RoIs of training images, ranked by the loss of %s.</p>%s' % (
         nets, hard.rois(rankings, names, runs[-1].record["classes"], num_crops))
