@@ -41,7 +41,7 @@ lint: setup
 # A finished step leaves its stamp or file and is not done again; `rm -r output/demo` trains anew.
 demo: build
 	@$(MAKE) --no-print-directory $(DEMO)/summary.json
-	@echo "pictures and summary.json are in $(DEMO)/"
+	@echo "pictures, summary.json and report.html are in $(DEMO)/"
 
 data/digits/settings.json:
 	$(PY) tools/make_digits.py --out data/digits
@@ -60,6 +60,7 @@ $(DEMO)/ohem.done: $(DEMO_INPUTS)
 	@touch $@
 
 $(DEMO)/summary.json: $(DEMO)/plain.done $(DEMO)/ohem.done
+	$(PY) tools/report.py output/default/digits_trainval output/fast_rcnn_ohem/digits_trainval --out $(DEMO)/report.html
 	$(PY) tools/demo_report.py
 
 clean:
