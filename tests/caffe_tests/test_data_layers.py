@@ -4,6 +4,7 @@ import pytest
 from caffe import TEST, TRAIN, CaffeError
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
+from support.gradient import check_gradient
 from support.one_layer import make_layer
 
 
@@ -100,3 +101,7 @@ def test_parameter_is_its_blob_and_accumulates():
         net.backward()
         assert net.params["w"][0].diff.tolist() == [2 * times, 6 * times]
     assert float(net.blobs["loss"].data) == 10
+
+
+def test_parameter_learns_what_its_top_learns():
+    check_gradient('type: "Parameter" parameter_param { shape { dim: 2 dim: 3 } }', [])
