@@ -26,6 +26,14 @@ def add_common_flags(parser):
                         help="settings one by one; takes the rest of the line")
 
 
+def parse(parser):
+    """The arguments; a tool that is called without any prints its help and exits with 1, as the original's do."""
+    if len(sys.argv) == 1:
+        parser.print_help()
+        sys.exit(1)
+    return parser.parse_args()
+
+
 def parse_bool(text):
     """Type of a flag that takes true or false."""
     if text.lower() in ('true', 'yes', '1'):

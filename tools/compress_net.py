@@ -10,7 +10,6 @@ given, named after the ranks: x_svd_fc6_1024_fc7_256.caffemodel.  Both nets then
 """
 import argparse
 import os
-import sys
 import time
 
 import _cli
@@ -33,10 +32,7 @@ def parse_args():
                         help="what to compress, when --def-svd is written (default: %s)" % ' '.join(DEFAULT_RANKS))
     parser.add_argument('--num_rois', type=int, default=1000, metavar='N', help="RoIs of the trial (default: 1000)")
     parser.add_argument('--gpu', default='cpu', metavar='ID', help="number of the GPU, or cpu (default: cpu)")
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 # ---- the prototxt

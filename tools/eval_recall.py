@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """Recall of a data set's proposals: the share of its objects that they cover, by IoU and by the objects' area."""
 import argparse
-import sys
 
 import _cli
 import numpy as np
@@ -24,10 +23,7 @@ def parse_args():
     parser.add_argument('--limit', type=int, metavar='N', help="use only the first N proposals of an image")
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one; takes the rest of the line")
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def load_imdb(args):

@@ -8,7 +8,6 @@ Both nets then run on the same random image and RoIs; outputs that differ by mor
 """
 import argparse
 import os
-import sys
 
 import _cli
 import _nets
@@ -28,10 +27,7 @@ def parse_args():
     parser.add_argument('--tolerance', type=float, default=1e-4, metavar='X',
                         help="largest difference allowed, relative to the output's largest value (default: 1e-4)")
     parser.add_argument('--num_rois', type=int, default=64, metavar='N', help="RoIs of the comparison (default: 64)")
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def check_args(args):

@@ -2,7 +2,6 @@
 """Make selective-search proposals for a data set, where training and testing will look for them."""
 import argparse
 import os
-import sys
 
 import _cli
 from datasets.factory import get_imdb
@@ -21,10 +20,7 @@ def parse_args():
     parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
                         help="images at a time (default: one for each core, %(default)s)")
     parser.add_argument('--out', metavar='FILE', help="write this .mat (default: where the data set looks for it)")
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def main():

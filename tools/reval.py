@@ -2,7 +2,6 @@
 """Score detections again that tools/test_net.py has written; the net is not run."""
 import argparse
 import os
-import sys
 
 import _cli
 from datasets.factory import get_imdb
@@ -21,10 +20,7 @@ def parse_args():
     parser.add_argument('--nms', dest='apply_nms', action='store_true', help="apply NMS (TEST.NMS) to them first")
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one, such as TEST.NMS 0.2; takes the rest of the line")
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def main():

@@ -2,7 +2,6 @@
 """Test a Fast R-CNN detector on a data set: detections and average precisions, written below output/."""
 import argparse
 import os
-import sys
 import time
 
 import _cli
@@ -26,10 +25,7 @@ def parse_args():
                         help="detections kept of an image, over all classes (default: 100)")
     parser.add_argument('--det_thresh', type=float, default=0.05, help="lowest score of a detection (default: 0.05)")
     _cli.add_common_flags(parser)
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def wait_for(caffemodel):

@@ -2,7 +2,6 @@
 """Train a Fast R-CNN detector on a data set, and write its snapshots and record below output/."""
 import argparse
 import os
-import sys
 import time
 from collections import namedtuple
 
@@ -30,10 +29,7 @@ def parse_args():
     parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
     parser.add_argument('--resume', metavar='STATE', help="continue from this state; auto: from the last one, if any")
     _cli.add_common_flags(parser)
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def load_imdb(names):

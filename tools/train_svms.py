@@ -9,7 +9,6 @@ Written is x_svm.caffemodel beside x.caffemodel.
 """
 import argparse
 import os
-import sys
 
 import _cli
 import caffe
@@ -25,10 +24,7 @@ def parse_args():
     parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="weights, trained with softmax")
     parser.add_argument('--imdb', default='voc_2007_trainval', help="data set (default: voc_2007_trainval)")
     _cli.add_common_flags(parser)
-    if len(sys.argv) == 1:
-        parser.print_help()
-        sys.exit(1)
-    return parser.parse_args()
+    return _cli.parse(parser)
 
 
 def main():
