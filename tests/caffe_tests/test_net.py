@@ -204,3 +204,35 @@ def test_share_with_uses_the_other_nets_memory():
     test.share_with(train)
     train.params["trunk"][0].data[...] = 5
     assert (test.params["trunk"][0].data == 5).all()
+
+
+PARAMETER_LAYER = """
+import caffe
+class Offset(caffe.Layer):
+    def setup(self, bottom, top):
+        self.blobs.add_blob(*bottom[0].shape[1:])
+        self.blobs[0].data[...] = 1
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data + self.blobs[0].data
+    def backward(self, top, propagate_down, bottom):
+        self.blobs[0].diff[...] += top[0].diff.sum(0)
+"""
+
+
+def test_parameters_of_a_python_layer_learn_and_are_saved(tmp_path, monkeypatch):
+    (tmp_path / "offset_layer_of_test.py").write_text(PARAMETER_LAYER)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = """input: "x" input_shape { dim: 2 dim: 3 } input: "t" input_shape { dim: 2 dim: 3 }
+        layer { name: "o" type: "Python" bottom: "x" top: "y" param { lr_mult: 1 }
+                python_param { module: "offset_layer_of_test" layer: "Offset" } }
+        layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }"""
+    from support.nets import solver_from_text
+    solver = solver_from_text(text, 'base_lr: 0.5 lr_policy: "fixed"', tmp_path)
+    solver.step(1)
+    np.testing.assert_allclose(solver.net.params["o"][0].data, [0.5, 0.5, 0.5])     # 1 - 0.5 * mean gradient 1
+    solver.net.save(tmp_path / "w")
+    fresh = net_from_text(text)
+    fresh.copy_from(str(tmp_path / "w"))
+    np.testing.assert_allclose(fresh.params["o"][0].data, [0.5, 0.5, 0.5])

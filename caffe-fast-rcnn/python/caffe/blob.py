@@ -170,3 +170,11 @@ class Blob:
         if self._diff is None or self._diff.shape != self._shape:
             self._diff = SyncedArray(self._shape)
         return self._diff
+
+
+class BlobVec(list):
+    """A layer's parameters; pycaffe's vector of blobs, to which a Python layer adds its own."""
+
+    def add_blob(self, *shape):
+        """Append a Blob of zeros."""
+        self.append(Blob(*shape))

@@ -7,6 +7,7 @@ backward overwrites the diffs of the bottoms it is asked for and adds to the dif
 import torch
 
 from . import common
+from .blob import BlobVec
 
 _REGISTRY = {}
 
@@ -67,7 +68,7 @@ class Layer:
         self.layer_param = layer_param
         self.name = layer_param.name
         self.phase = common.Phase(layer_param.phase)
-        self.blobs = []
+        self.blobs = BlobVec()
         # Set by Net:
         self.param_propagate_down = []      # for each of self.blobs: does it learn?
         self.needs_backward = True          # False: keep nothing for backward
