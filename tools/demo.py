@@ -2,6 +2,7 @@
 """Detect objects in images with a trained Fast R-CNN detector and our own selective search, and write pictures.
 
     python tools/demo.py --gpu cpu                                     the digits' net, on four of its test images
+    python tools/demo.py --gpu cpu --net SqueezeNet                    on the photographs of data/demo
     python tools/demo.py --gpu cpu --net SqueezeNet photo1.jpg photo2.jpg
     python tools/demo.py --gpu 0 --net VGG16 --model vgg16_fast_rcnn_iter_40000.caffemodel photo.jpg
 """
@@ -29,7 +30,8 @@ COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#f
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', nargs='*', help="image files (default: four test images of data/digits)")
+    parser.add_argument('images', nargs='*',
+                        help="image files (default: those of data/demo; for DigitNet four of data/digits)")
     parser.add_argument('--cpu', action='store_true', help="the same as --gpu cpu")
     parser.add_argument('--net', default='DigitNet', help="a net of models/ (default: DigitNet)")
     parser.add_argument('--model', metavar='FILE', help="caffemodel (default: the newest of --net below output/)")
@@ -73,7 +75,10 @@ def find_prototxt(net):
     return str(paths[0])
 
 
-def default_images():
+def default_images(net):
+    """The photographs of data/demo; for DigitNet four test images of its data set."""
+    if net != 'DigitNet':
+        return sorted(str(path) for path in (ROOT / 'data' / 'demo').glob('*.jpg'))
     names = ROOT / 'data' / 'digits' / 'ImageSets' / 'Main' / 'test.txt'
     if not names.is_file():
         raise UserError("no images given and data/digits is not there; name image files, or make it: "
@@ -134,7 +139,7 @@ def main():
     net, classes = load(args)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    for path in args.images or default_images():
+    for path in args.images or default_images(args.net):
         im = read_image(path)
         found, seconds = detect(net, im, args.mode, args.thresh)
         picture = out / (Path(path).stem + '.png')

@@ -117,3 +117,11 @@ def test_demo_writes_a_picture(train, run, output, tiny_net, voc_folder, tmp_pat
                        "--thresh", "0.05", "--out", tmp_path / "pictures", voc_folder / "JPEGImages" / "b001.jpg")).stdout
     assert (tmp_path / "pictures" / "b001.png").read_bytes().startswith(b"\x89PNG")
     assert " ball" in said or " cup" in said, said
+
+
+def test_demo_without_images_takes_the_photographs_of_data_demo(train, run, output, tiny_net, tmp_path):
+    succeed(train())
+    model = output / "things_trainval" / "tinynet_fast_rcnn_iter_2.caffemodel"
+    said = succeed(run("demo.py", "--cpu", "--net", "TinyNet", "--model", model, "--def",
+                       tiny_net / "fast_rcnn" / "test.prototxt", "--out", tmp_path / "pictures")).stdout
+    assert sorted(path.stem for path in (tmp_path / "pictures").iterdir()) == ["astronaut", "cat", "coffee"], said
