@@ -86,14 +86,13 @@ def fold_input(weights, bias, pixel_means):
 def main():
     args = parse_args()
     _cli.need_file(args.state_dict, 'FILE', "fetch it: data/scripts/fetch_imagenet_models.sh torchvision")
-    if not os.path.isdir(os.path.dirname(args.out) or "."):
-        raise UserError("--out %s: there is no folder %s; make it" % (args.out, os.path.dirname(args.out)))
     state = load_state_dict(args.state_dict)
     check_names(args.state_dict, state)
     net = caffe.Net(DEPLOY, caffe.TEST)
     fill_net(net, args.state_dict, state)
     weights, bias = net.params["conv1_1"]
     weights.data[...], bias.data[...] = fold_input(weights.data, bias.data, cfg.PIXEL_MEANS.ravel())
+    os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
     net.save(args.out)
     print("Wrote %s: VGG16 for BGR images minus %s" % (args.out, cfg.PIXEL_MEANS.ravel().tolist()))
 

@@ -224,10 +224,15 @@ def test_without_a_checksum_nothing_is_resumed_and_the_md5_is_told(fetching, ser
     assert server.asked == [("/ok/" + FILE, None)] and md5(GOOD)[4:] in result.stdout
 
 
+def heed_the_keyboard():
+    """A test run in the background of a shell ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_by_the_keyboard_and_resumed(fetching, server):
     fetching.served("slow")
     process = subprocess.Popen(fetching.command(), cwd=fetching.folder, env=fetching.environ, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_the_keyboard)
     part = fetching.to / (FILE + ".part")
     while not part.exists() or part.stat().st_size == 0:
         assert process.poll() is None
