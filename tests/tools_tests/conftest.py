@@ -9,6 +9,7 @@ from support.reference import ROOT
 from support.tiny_net import write_tiny_net
 from support.tool_server import ToolServer
 from support.voc_folder import make_voc_folder
+from support.weights import write_random_weights
 
 CLASSES = ["ball", "cup"]
 
@@ -30,6 +31,18 @@ def voc_folder(tmp_path):
 @pytest.fixture
 def tiny_net(tmp_path):
     return write_tiny_net(tmp_path / "models" / "TinyNet")
+
+
+@pytest.fixture
+def prototxt(tiny_net):
+    """The test net of tiny_net."""
+    return tiny_net / "fast_rcnn" / "test.prototxt"
+
+
+@pytest.fixture
+def weights(prototxt, tmp_path):
+    """A caffemodel of random numbers for it."""
+    return write_random_weights(prototxt, tmp_path / "net.caffemodel")
 
 
 @pytest.fixture

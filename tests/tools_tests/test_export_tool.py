@@ -5,17 +5,6 @@ import sys
 import caffe
 import numpy as np
 import pytest
-from support.weights import write_random_weights
-
-
-@pytest.fixture
-def prototxt(tiny_net):
-    return tiny_net / "fast_rcnn" / "test.prototxt"
-
-
-@pytest.fixture
-def weights(prototxt, tmp_path):
-    return write_random_weights(prototxt, tmp_path / "net.caffemodel")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """train_net, test_net, reval and demo from outside: flags, files written, class counts, seeds."""
 import json
+import shutil
 import subprocess
 import sys
 
@@ -125,3 +126,15 @@ def test_demo_without_images_takes_the_photographs_of_data_demo(train, run, outp
     said = succeed(run("demo.py", "--cpu", "--net", "TinyNet", "--model", model, "--def",
                        tiny_net / "fast_rcnn" / "test.prototxt", "--out", tmp_path / "pictures")).stdout
     assert sorted(path.stem for path in (tmp_path / "pictures").iterdir()) == ["astronaut", "cat", "coffee"], said
+
+
+def test_resume_auto_goes_on_from_the_last_state(train, output):
+    """Two iterations and then two more end in the very bytes of four at once; with nothing to resume, it starts anew."""
+    folder, name = output / "things_trainval", "tinynet_fast_rcnn_iter_4.caffemodel"
+    succeed(train(iters=4))
+    whole = (folder / name).read_bytes()
+    shutil.rmtree(folder)
+    assert "Starts from the net's fillers" in succeed(train(iters=2, resume="auto")).stdout
+    said = succeed(train(iters=4, resume="auto")).stdout
+    assert "tinynet_fast_rcnn_iter_2.solverstate at iteration 2" in said
+    assert (folder / name).read_bytes() == whole

@@ -9,16 +9,6 @@ from support.weights import write_random_weights
 
 
 @pytest.fixture
-def prototxt(tiny_net):
-    return tiny_net / "fast_rcnn" / "test.prototxt"
-
-
-@pytest.fixture
-def weights(prototxt, tmp_path):
-    return write_random_weights(prototxt, tmp_path / "net.caffemodel")
-
-
-@pytest.fixture
 def train_svms(run, prototxt, weights, voc_folder):
     def call(**changed):
         flags = {"gpu": "cpu", "def": prototxt, "net": weights, "imdb": "voc:%s@trainval" % voc_folder, **changed}
