@@ -63,13 +63,23 @@ cfg.TRAIN.RPN_POSITIVE_WEIGHT = -1.0     # p / positives and (1 - p) / negatives
 
 # ---- Testing
 cfg.TEST = edict()
-cfg.TEST.SCALES = (600,)   # several: each RoI is seen at the scale where its area is nearest 224 x 224
+cfg.TEST.SCALES = (600,)   # several: see SCALE_MODE
 cfg.TEST.MAX_SIZE = 1000
+# (ours) With several scales.  'per_roi', the original's: each RoI is seen at the scale where its area is nearest
+# 224 x 224.  'all', the paper's +M: every RoI at each of them, and all boxes together go into NMS.
+cfg.TEST.SCALE_MODE = 'per_roi'
 cfg.TEST.NMS = 0.3         # IoU from which the lower of two detections of a class is dropped
 cfg.TEST.SVM = False       # scores are cls_score (from SVMs), not cls_prob
 cfg.TEST.BBOX_REG = True
 cfg.TEST.HAS_RPN = False
 cfg.TEST.PROPOSAL_METHOD = 'selective_search'
+# (ours) The paper's +B (lib/fast_rcnn/multi_stage.py, bbox_voting.py).  The paper leaves out the first threshold; 0.95
+# and 0.5 are those of MR-CNN's code.
+cfg.TEST.MULTI_STAGE = False         # boxes that score high are scored and moved once more
+cfg.TEST.MULTI_STAGE_THRESH = 0.05   # the score above which they do
+cfg.TEST.MULTI_STAGE_NMS = 0.95      # of such boxes of a class that overlap this much, one is enough
+cfg.TEST.BBOX_VOTE = False           # each detection becomes the score-weighted mean of the boxes around it
+cfg.TEST.BBOX_VOTE_THRESH = 0.5      # IoU from which a box is around it
 cfg.TEST.RPN_NMS_THRESH = 0.7
 cfg.TEST.RPN_PRE_NMS_TOP_N = 6000
 cfg.TEST.RPN_POST_NMS_TOP_N = 300

@@ -1,4 +1,4 @@
-"""Testing a Fast R-CNN net: detections in one image (im_detect), in an image set (test_net)."""
+"""Testing a Fast R-CNN net: boxes of one image (im_detect), its detections, detections of an image set (test_net)."""
 import os
 
 import cv2
@@ -8,8 +8,10 @@ from utils.errors import UserError
 from utils.progress import progress
 
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
+from fast_rcnn.bbox_voting import bbox_vote
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.detections import DETECTIONS_FILE, save_detections
+from fast_rcnn.multi_stage import class_dets, high_scoring, own_class_dets
 from fast_rcnn.nms_wrapper import nms
 
 
@@ -17,39 +19,98 @@ def im_detect(net, im, boxes=None):
     """Scores and boxes of every class for every proposal in an image.
 
     im (H, W, 3) uint8 BGR; boxes (R, 4) [x1 y1 x2 y2] pixels of im, or None for a net that proposes its own
-    (TEST.HAS_RPN).  Returns scores (R, K) and pred_boxes (R, 4*K), class c in columns 4c .. 4c+3.
+    (TEST.HAS_RPN).  Returns scores (R, K) and pred_boxes (R, 4*K), class c in columns 4c .. 4c+3.  With TEST.SCALE_MODE
+    'all' the rows of one scale follow those of the other: (S*R, K) and (S*R, 4*K).
 
     1. Scale the image (to each of TEST.SCALES) and the boxes with it.
     2. Of boxes that fall on the same cells of the feature map (DEDUP_BOXES) run only the first.
     3. Predict boxes by regression, clipped to the image; without TEST.BBOX_REG they are the proposals.
     4. Give the others what their first one got, its boxes too (as the original does).
     """
-    if cfg.TEST.HAS_RPN:
-        return _detect_with_rpn(net, im)
-    if boxes is None:
+    scores, pred_boxes, _ = zip(*_passes(net, im, boxes))
+    return np.concatenate(scores), np.concatenate(pred_boxes)
+
+
+def image_detections(net, im, boxes, thresh, max_per_image):
+    """Detections in an image: for each class (n, 5) float32 [x1 y1 x2 y2 score] by falling score, none of class 0.
+
+    im and boxes as for im_detect; thresh and max_per_image as for test_net.
+
+    1. Candidates: the boxes of im_detect that score above thresh; with TEST.MULTI_STAGE also those of a second look at
+       the best of them.
+    2. NMS, then the max_per_image best of all classes.
+    3. With TEST.BBOX_VOTE each moves to where the candidates around it are; its score stays.
+    """
+    candidates = _candidates(net, im, boxes, thresh)
+    image_dets = _best([dets[nms(dets, cfg.TEST.NMS)] for dets in candidates], max_per_image)
+    if not cfg.TEST.BBOX_VOTE:
+        return image_dets
+    return [bbox_vote(dets, around, cfg.TEST.BBOX_VOTE_THRESH) for dets, around in zip(image_dets, candidates)]
+
+
+def _candidates(net, im, boxes, thresh):
+    """For each class (n, 5) float32: what every pass, and every second stage, scores above thresh; before NMS."""
+    parts = []
+    for scores, pred_boxes, im_scales in _passes(net, im, boxes):
+        parts.append(class_dets(scores, pred_boxes, thresh))
+        if cfg.TEST.MULTI_STAGE:
+            parts.append(_second_stage(net, im, im_scales, scores, pred_boxes, thresh))
+    return [np.concatenate(of_class) for of_class in zip(*parts)]
+
+
+def _second_stage(net, im, im_scales, scores, pred_boxes, thresh):
+    """class_dets of the pass's high-scoring boxes, run through the RoI layers over the features that the net holds."""
+    if not cfg.TEST.BBOX_REG:
+        raise UserError("TEST.MULTI_STAGE runs boxes again that were moved by regression; set TEST.BBOX_REG True")
+    boxes, classes = high_scoring(scores, pred_boxes, cfg.TEST.MULTI_STAGE_THRESH, cfg.TEST.MULTI_STAGE_NMS)
+    if len(boxes) == 0:
+        return class_dets(scores[:0], pred_boxes[:0], thresh)
+    rois = _get_rois_blob(boxes, im_scales)
+    net.blobs['rois'].reshape(*rois.shape)
+    net.blobs['rois'].data[...] = rois
+    reader = next(name for name, bottoms in net.bottom_names.items() if 'rois' in bottoms)
+    outputs = net.forward(start=reader)
+    return own_class_dets(*_predict(net, outputs, boxes, im.shape), classes, thresh)
+
+
+def _passes(net, im, boxes):
+    """Run the net on im at its scale or scales; yields (scores, pred_boxes, im_scales) of each pass.
+
+    The net holds the features of the pass until the next is asked for.  TEST.SCALE_MODE 'all' is a pass for each scale;
+    TEST.SCALES that TEST.MAX_SIZE makes equal are one.
+    """
+    if cfg.TEST.SCALE_MODE not in ('per_roi', 'all'):
+        raise UserError("TEST.SCALE_MODE must be per_roi or all, got %s" % cfg.TEST.SCALE_MODE)
+    if boxes is None and not cfg.TEST.HAS_RPN:
         raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
+    run, done = _run_with_rpn if cfg.TEST.HAS_RPN else _run_on_boxes, set()
+    for sizes in [[size] for size in cfg.TEST.SCALES] if cfg.TEST.SCALE_MODE == 'all' else [cfg.TEST.SCALES]:
+        data, im_scales = _get_image_blob(im, sizes)
+        if tuple(im_scales) not in done:
+            done.add(tuple(im_scales))
+            yield (*run(net, im, boxes, data, im_scales), im_scales)
+
+
+def _run_on_boxes(net, im, boxes, data, im_scales):
+    """Scores and boxes for the proposals (R, 4), by a net with inputs data and rois."""
     if len(boxes) == 0:  # a C++ Caffe refuses empty blobs
         num_classes = net.blobs['cls_prob'].data.shape[1]
         return np.zeros((0, num_classes), np.float32), np.zeros((0, 4 * num_classes), np.float32)
-    blobs, _ = _get_blobs(im, boxes)
-    index, inverse = _first_of_equal(blobs['rois'], cfg.DEDUP_BOXES)
-    blobs['rois'] = blobs['rois'][index]
-    outputs = _forward(net, blobs)
+    rois = _get_rois_blob(boxes, im_scales)
+    index, inverse = _first_of_equal(rois, cfg.DEDUP_BOXES)
+    outputs = _forward(net, {'data': data, 'rois': rois[index]})
     scores, pred_boxes = _predict(net, outputs, boxes[index], im.shape)
     return scores[inverse], pred_boxes[inverse]
 
 
-def _detect_with_rpn(net, im):
-    """im_detect for a net with inputs data and im_info [height width scale], whose blob `rois` holds its proposals."""
-    if len(cfg.TEST.SCALES) != 1:
-        raise UserError("a net with an RPN is tested at one scale; set TEST.SCALES to one number, got %s"
-                        % list(cfg.TEST.SCALES))
-    blobs, im_scales = _get_blobs(im, None)
-    height, width = blobs['data'].shape[2:]
-    blobs['im_info'] = np.array([[height, width, im_scales[0]]], dtype=np.float32)
-    outputs = _forward(net, blobs)
-    boxes = net.blobs['rois'].data[:, 1:5] / im_scales[0]  # (R, 4), pixels of im
-    return _predict(net, outputs, boxes, im.shape)
+def _run_with_rpn(net, im, _, data, im_scales):
+    """The same by a net with inputs data and im_info [height width scale], whose blob `rois` holds its proposals."""
+    if len(im_scales) != 1:
+        raise UserError("a net with an RPN sees one scale in a pass; set TEST.SCALES to one number, or TEST.SCALE_MODE "
+                        "all; got %s" % list(cfg.TEST.SCALES))
+    im_info = np.array([[*data.shape[2:], im_scales[0]]], dtype=np.float32)
+    outputs = _forward(net, {'data': data, 'im_info': im_info})
+    return _predict(net, outputs, net.blobs['rois'].data[:, 1:5] / im_scales[0], im.shape)
 
 
 def _forward(net, blobs):
@@ -80,18 +141,9 @@ def _first_of_equal(rois_blob, scale):
     return np.unique(numbers, return_index=True, return_inverse=True)[1:]
 
 
-def _get_blobs(im, rois):
-    """Input blobs {'data', 'rois'} of an image and its RoIs (no 'rois' with TEST.HAS_RPN), and the image scales."""
-    blobs = {}
-    blobs['data'], im_scales = _get_image_blob(im)
-    if not cfg.TEST.HAS_RPN:
-        blobs['rois'] = _get_rois_blob(rois, im_scales)
-    return blobs, im_scales
-
-
-def _get_image_blob(im):
-    """The image pyramid (S, 3, H, W) float32, one level for each of TEST.SCALES, and the scales (S,)."""
-    levels = [prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TEST.MAX_SIZE) for size in cfg.TEST.SCALES]
+def _get_image_blob(im, sizes):
+    """The image pyramid (S, 3, H, W) float32, one level for each short side of `sizes`, and the scales (S,)."""
+    levels = [prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TEST.MAX_SIZE) for size in sizes]
     ims, im_scales = zip(*levels)
     return im_list_to_blob(ims), np.array(im_scales)
 
@@ -123,11 +175,10 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
     for i in progress(range(len(imdb.image_index)), "test " + imdb.name, unit="im"):
         im = read_image(imdb.image_path_at(i))
         proposals = None if roidb is None else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
-        scores, boxes = im_detect(net, im, proposals)
-        if scores.shape[1] != imdb.num_classes:
+        image_dets = image_detections(net, im, proposals, thresh, max_per_image)
+        if len(image_dets) != imdb.num_classes:
             raise UserError("net %s scores %d classes, but %s has %d; change num_output of its cls_score and bbox_pred"
-                            % (net.name, scores.shape[1], imdb.name, imdb.num_classes))
-        image_dets = _best(_image_detections(scores, boxes, thresh, cfg.TEST.NMS), max_per_image)
+                            % (net.name, len(image_dets), imdb.name, imdb.num_classes))
         for dets_of_images, dets in zip(all_boxes, image_dets):
             dets_of_images.append(dets)
         if vis:
@@ -138,16 +189,6 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
 
 
 test_net.__test__ = False  # not a test to pytest
-
-
-def _image_detections(scores, boxes, thresh, nms_thresh):
-    """For each class (n, 5) float32 [x1 y1 x2 y2 score]: above thresh, after NMS, by falling score; none of class 0."""
-    image_dets = [np.zeros((0, 5), np.float32)]
-    for cls in range(1, scores.shape[1]):
-        inds = np.flatnonzero(scores[:, cls] > thresh)
-        dets = np.column_stack((boxes[inds, 4 * cls:4 * cls + 4], scores[inds, cls])).astype(np.float32)
-        image_dets.append(dets[nms(dets, nms_thresh)])
-    return image_dets
 
 
 def _best(image_dets, max_per_image):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from fast_rcnn.config import cfg
-from fast_rcnn.test import _get_blobs
+from fast_rcnn.test import _get_image_blob, _get_rois_blob
 from support.reference import lib_case, shared
 from support.settings import settings
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
@@ -73,12 +73,13 @@ def test_recorded_small_images(k):
 def test_recorded_test_side(key):
     """One scale, and a pyramid whose level follows from the area of each RoI."""
     z = lib_case("c3_blobs.npz")
-    with settings({"TEST.SCALES": tuple(z[key + ".scales"].tolist()), "TEST.MAX_SIZE": 260}):
-        blobs, im_scales = _get_blobs(z["test.image"], z["test.rois"])
+    with settings({"TEST.MAX_SIZE": 260}):
+        data, im_scales = _get_image_blob(z["test.image"], z[key + ".scales"].tolist())
     np.testing.assert_allclose(im_scales, z[key + ".im_scales"])
-    check(blobs["data"], z, key)
-    assert blobs["rois"].dtype == np.float32
-    np.testing.assert_allclose(blobs["rois"], z[key + ".rois_blob"], rtol=0, atol=1e-3)
+    check(data, z, key)
+    rois = _get_rois_blob(z["test.rois"], im_scales)
+    assert rois.dtype == np.float32
+    np.testing.assert_allclose(rois, z[key + ".rois_blob"], rtol=0, atol=1e-3)
 
 
 def test_the_image_stays_as_it_is_and_the_padding_is_zero():
