@@ -236,3 +236,19 @@ def test_parameters_of_a_python_layer_learn_and_are_saved(tmp_path, monkeypatch)
     fresh = net_from_text(text)
     fresh.copy_from(str(tmp_path / "w"))
     np.testing.assert_allclose(fresh.params["o"][0].data, [0.5, 0.5, 0.5])
+
+
+def test_callbacks_around_each_layer():
+    """As pycaffe's: called with the layer's number, in backward for skipped layers too."""
+    net = net_from_text("""
+        layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 } }
+        layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }""")
+    calls = []
+    for when in ("before_forward", "after_forward", "before_backward", "after_backward"):
+        getattr(net, when)(lambda layer, when=when: calls.append((when, layer, bool(net.params["fc"][1].diff.any()))))
+    net.forward()
+    net.backward()
+    assert calls == [(when + "_forward", i, False) for i in range(3) for when in ("before", "after")] + [
+        ("before_backward", 2, False), ("after_backward", 2, False), ("before_backward", 1, False),
+        ("after_backward", 1, True), ("before_backward", 0, True), ("after_backward", 0, True)]

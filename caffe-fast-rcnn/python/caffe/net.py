@@ -53,6 +53,7 @@ class Net:
         self.inputs, self._bottoms, self._tops, self._loss_weights = [], [], [], []
         self._table, self._nodes, self._unread, self._producer = ParamTable(), [], OrderedDict(), {}
         self._blob_needs = {}
+        self._callbacks = {"before_forward": [], "after_forward": [], "before_backward": [], "after_backward": []}
         for layer_param in param.layer:
             self._append_layer(layer_param)
         self.outputs = sorted(self._unread)
@@ -141,6 +142,26 @@ class Net:
 
     # ---- running
 
+    def before_forward(self, callback):
+        """Call callback(layer number) before each layer's forward from now on, as pycaffe's."""
+        self._callbacks["before_forward"].append(callback)
+
+    def after_forward(self, callback):
+        """Call callback(layer number) after each layer's forward from now on."""
+        self._callbacks["after_forward"].append(callback)
+
+    def before_backward(self, callback):
+        """Call callback(layer number) before each layer's backward from now on, where backward skips the layer too."""
+        self._callbacks["before_backward"].append(callback)
+
+    def after_backward(self, callback):
+        """Call callback(layer number) after each layer's backward from now on, where backward skips the layer too."""
+        self._callbacks["after_backward"].append(callback)
+
+    def _call(self, when, layer_number):
+        for callback in self._callbacks[when]:
+            callback(layer_number)
+
     def forward(self, blobs=None, start=None, end=None, **inputs):
         """Run the layers from `start` to `end` (names, both included; all by default).
 
@@ -159,12 +180,14 @@ class Net:
         loss = torch.zeros((), dtype=common.dtype(), device=common.device())
         for i in range(first, len(self.layers) if last is None else last + 1):
             layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
+            self._call("before_forward", i)
             layer.reshape(bottom, top)
             self._fill_loss_diffs(i)
             layer.forward(bottom, top)
             for blob, weight in zip(top, self._loss_weights[i]):
                 if weight:
                     loss = loss + (blob.tensor * blob.diff_tensor).sum()
+            self._call("after_forward", i)
         return loss
 
     def _fill_loss_diffs(self, i):
@@ -193,8 +216,10 @@ class Net:
         first = len(self.layers) - 1 if first is None else first
         for i in range(first, last - 1, -1):
             node = self._nodes[i]
+            self._call("before_backward", i)
             if node.needs:
                 self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
+            self._call("after_backward", i)
 
     def reshape(self):
         """Give every blob the shape that follows from the inputs' shapes now."""
