@@ -34,6 +34,7 @@ class _State:
     dtype = torch.float32
     generator = None
     log_level = int(os.environ.get("GLOG_minloglevel", "0"))
+    solver_count, solver_rank, multiprocess = 1, 0, False
 
 
 def set_mode_cpu():
@@ -98,14 +99,47 @@ def set_random_state(state):
     generator().set_state(torch.from_numpy(np.frombuffer(state, np.uint8).copy()))
 
 
+def set_solver_count(count):
+    """Say how many solvers train together, each in a process of its own (1 at start)."""
+    _State.solver_count = int(count)
+
+
+def solver_count():
+    """How many solvers train together."""
+    return _State.solver_count
+
+
+def set_solver_rank(rank):
+    """Say which of the solvers this process holds: 0, the one that logs and writes files, to solver_count - 1."""
+    _State.solver_rank = int(rank)
+
+
+def solver_rank():
+    """Which of the solvers this process holds."""
+    return _State.solver_rank
+
+
+def set_multiprocess(value):
+    """Say that the solvers are processes; there is no other way here, and `NCCL` insists on it."""
+    _State.multiprocess = bool(value)
+
+
+def multiprocess():
+    """What `set_multiprocess` was told."""
+    return _State.multiprocess
+
+
 def set_log_level(level):
     """0 shows all lines, 1 warnings and errors, 2 errors only (as GLOG_minloglevel)."""
     _State.log_level = int(level)
 
 
 def log(where, message, severity="I"):
-    """Write one line in Caffe's glog form to stderr; `where` is like 'solver.cpp:228', which log parsers know."""
-    if "IWE".index(severity) < _State.log_level:
+    """Write one line in Caffe's glog form to stderr; `where` is like 'solver.cpp:228', which log parsers know.
+
+    Of several processes only that of rank 0 informs; all of them warn.
+    """
+    if "IWE".index(severity) < _State.log_level or (severity == "I" and _State.solver_rank):
         return
     stamp = datetime.datetime.now().strftime("%m%d %H:%M:%S.%f")
     print("%s%s %5d %s] %s" % (severity, stamp, os.getpid(), where, message), file=sys.stderr, flush=True)
