@@ -8,7 +8,7 @@ from .labels import valid_labels
 from .loss import LossLayer
 
 
-class _NormalizedLoss(LossLayer):
+class NormalizedLoss(LossLayer):
     """A loss that loss_param divides and that leaves out one label.
 
     loss_param { normalization: VALID ignore_label: -1 }
@@ -40,7 +40,7 @@ class _NormalizedLoss(LossLayer):
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(_NormalizedLoss):
+class SoftmaxWithLoss(NormalizedLoss):
     """Multinomial logistic loss of the softmax of scores: mean of -log(probability of the label).
 
     layer { name: "loss_cls" type: "SoftmaxWithLoss" bottom: "cls_score" bottom: "labels" top: "loss_cls"
@@ -78,6 +78,7 @@ class SoftmaxWithLoss(_NormalizedLoss):
         top[0].tensor = (cost.sum() + poison) / normalizer
         if len(top) > 1:
             top[1].tensor = prob.reshape(bottom[0].shape)
+        return cost                                                         # (outer, 1, inner), for SoftmaxWithLossOHEM
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_label_diffs(propagate_down)
@@ -91,7 +92,7 @@ class SoftmaxWithLoss(_NormalizedLoss):
 
 
 @register("SigmoidCrossEntropyLoss")
-class SigmoidCrossEntropyLoss(_NormalizedLoss):
+class SigmoidCrossEntropyLoss(NormalizedLoss):
     """Cross entropy of independent yes/no answers: sum of -(t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid.
 
     layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "score" bottom: "target" top: "loss"
