@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from fast_rcnn.detections import load_detections, save_detections
-from fast_rcnn.test import apply_nms, im_detect, test_net
+from fast_rcnn.test import apply_nms, im_detect, image_detections, test_net
 from support.settings import settings
 from utils.errors import UserError
 
@@ -131,6 +131,39 @@ def test_net_with_its_own_proposals():
     np.testing.assert_allclose(scores[:, 1], [.04, .02])
     with settings({"TEST.HAS_RPN": True, "TEST.SCALES": (200, 300)}), pytest.raises(UserError, match="one scale"):
         im_detect(net, IM)
+
+
+class FakeRpnNet(FakeNet):
+    """Proposes the same part of the image at every size; its RoI layers can be run alone, as a net's can."""
+    bottom_names = {"conv1": ["data"], "proposal": ["conv1", "im_info"], "roi_pool5": ["conv1", "rois"]}
+
+    def __init__(self):
+        super().__init__(np.array([[0, 0, 0, 0, 0]], np.float32))
+        self.again = []
+
+    def forward(self, start=None, **inputs):
+        if start is not None:
+            self.again.append((start, self.blobs["rois"].data.copy()))
+            self.rpn_rois = self.blobs["rois"].data
+            return super().forward()
+        height, width, _ = inputs["im_info"][0]
+        self.rpn_rois = np.array([[0, width / 2, 0, width - 1, height / 2]], np.float32)
+        return super().forward(**inputs)
+
+
+def test_net_with_its_own_proposals_at_all_scales_and_in_two_stages():
+    """Each scale proposes anew; the second stage gives the blob rois what the first stage found."""
+    net = FakeRpnNet()
+    with settings({"TEST.HAS_RPN": True, "TEST.SCALES": (100, 200), "TEST.SCALE_MODE": "all", "TEST.MULTI_STAGE": True}):
+        scores, pred_boxes = im_detect(net, IM)
+        np.testing.assert_array_equal(pred_boxes[:, 4:8], [[100, 0, 199, 51]] * 2)      # clipped
+        found = image_detections(net, IM, None, 0.09, 100)
+    np.testing.assert_allclose(scores[:, 1], [.1, .2])
+    assert [list(np.ravel(inputs["im_info"])) for inputs in net.seen if inputs][2:] == [[100, 200, 1], [200, 400, 2]]
+    assert [start for start, _ in net.again] == ["roi_pool5"] * 2
+    np.testing.assert_array_equal(net.again[0][1], [[0, 100, 0, 199, 51]])            # the dog scores 0.05, not more
+    np.testing.assert_array_equal(net.again[1][1], [[0, 200, 0, 398, 102]] * 2)       # of both classes, in its pixels
+    assert len(found[1]) == 1 and found[1][0, 4] == np.float32(.2)
 
 
 class FakeImdb:
