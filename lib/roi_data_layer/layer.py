@@ -1,17 +1,18 @@
 """The Python layers at the two ends of the data's way: minibatches into the net, hard RoIs out of a pass over all."""
 import caffe
-import numpy as np
-import numpy.random as npr
 import yaml
 from fast_rcnn.config import cfg
 from utils.errors import UserError
 
-from roi_data_layer.minibatch import get_allrois_minibatch_and_gt, get_minibatch, hard_roi_inds
+from roi_data_layer.minibatch import draw_all, draw_rpn, draw_sampled, gt_rois, hard_roi_inds, make_blobs
 from roi_data_layer.mining_stats import stats
 from roi_data_layer.ohem import roi_losses
+from roi_data_layer.prefetch import Prefetch
+from roi_data_layer.sampler import ImageSampler
 
 ROI_BLOBS = ("rois", "labels")
 BBOX_BLOBS = ("bbox_targets", "bbox_inside_weights", "bbox_outside_weights")
+RPN_BLOBS = ("im_info", "gt_boxes")
 
 
 class RoIDataLayer(caffe.Layer):
@@ -21,32 +22,39 @@ class RoIDataLayer(caffe.Layer):
             top: "bbox_targets" top: "bbox_inside_weights" top: "bbox_outside_weights"
             python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "'num_classes': 21" } }
 
-    The last three tops stand only with cfg.TRAIN.BBOX_REG.  Blobs as in roi_data_layer.minibatch: sampled RoIs, or,
-    with cfg.TRAIN.USE_OHEM, all of them.  The images come from `set_roidb`, each once an epoch (the original drops the
-    last), in an order drawn from numpy's global generator; the last minibatch of an epoch has the images that are left,
-    perhaps fewer than IMS_PER_BATCH.
+    The last three tops stand only with cfg.TRAIN.BBOX_REG; with cfg.TRAIN.HAS_RPN the tops are data, im_info and
+    gt_boxes.  Blobs as in roi_data_layer.minibatch: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
+    come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
+    threads while the net runs; they are the same either way.
     """
 
     def setup(self, bottom, top):
         self._num_classes = _num_classes(self)
-        self._tops = ("data",) + ROI_BLOBS + (BBOX_BLOBS if cfg.TRAIN.BBOX_REG else ())
+        self._tops = ("data",) + (RPN_BLOBS if cfg.TRAIN.HAS_RPN else _roi_arrays())
         _check_count(self, "top", top, self._tops)
-        box_columns = 4 * self._num_classes
-        shapes = {"data": (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE), "rois": (1, 5),
-                  "labels": (1,)}
+        shapes = {"data": (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE), "im_info": (1, 3),
+                  "gt_boxes": (1, 5), **_roi_shapes(self._num_classes)}
         for i, name in enumerate(self._tops):
-            top[i].reshape(*shapes.get(name, (1, box_columns)))
+            top[i].reshape(*shapes[name])
 
     def set_roidb(self, roidb):
         """Take the images to train on: a prepared roidb (roi_data_layer.roidb)."""
         self._roidb = roidb
-        self._shuffle_roidb_inds()
+        self._sampler = ImageSampler(roidb, cfg.TRAIN.IMS_PER_BATCH, cfg.TRAIN.ASPECT_GROUPING)
+        self._start()
+
+    @property
+    def waited(self):
+        """Seconds that forward passes have waited for a minibatch so far."""
+        return self._minibatches.waited
 
     def reshape(self, bottom, top):
         pass
 
     def forward(self, bottom, top):
-        blobs = self._get_next_minibatch()
+        (drawn, self._state), (blobs, im_scales) = self._minibatches.next()
+        if cfg.TRAIN.USE_OHEM and drawn.samples is not None:
+            stats.gt_rois = gt_rois(drawn, im_scales)
         for i, name in enumerate(self._tops):
             _put(top[i], blobs[name])
 
@@ -54,37 +62,30 @@ class RoIDataLayer(caffe.Layer):
         pass
 
     def sampler_state(self):
-        """Where the data layer stands in its epoch: arrays for exact resume."""
-        return {"perm": self._perm, "cur": np.array(self._cur)}
+        """Where the minibatches given so far have come to: arrays for exact resume."""
+        return self._state
 
     def set_sampler_state(self, state):
         """Continue from a sampler_state() of the same roidb."""
-        if len(state["perm"]) != len(self._roidb):
-            raise UserError("the resume state is of a training set of %d images, this one has %d; resume with the same "
-                            "--imdb and settings" % (len(state["perm"]), len(self._roidb)))
-        self._perm, self._cur = np.array(state["perm"]), int(state["cur"])
+        self._sampler.set_state(state)
+        self._start()
 
-    def _shuffle_roidb_inds(self):
-        """Draw the order of a new epoch."""
-        if cfg.TRAIN.ASPECT_GROUPING:
-            self._perm = _grouped_permutation(self._roidb, max(2, cfg.TRAIN.IMS_PER_BATCH))
-        else:
-            self._perm = npr.permutation(np.arange(len(self._roidb)))
-        self._cur = 0
+    def _start(self):
+        """Draw and make from where the sampler stands."""
+        self._state = self._sampler.state()
+        self._minibatches = Prefetch(self._draw, self._make, cfg.TRAIN.USE_PREFETCH)
+
+    def _draw(self):
+        """What the next minibatch is made of, and the state of the sampler behind it."""
+        draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_all if cfg.TRAIN.USE_OHEM else draw_sampled
+        drawn = draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._sampler.rng)
+        return drawn, self._sampler.state()
+
+    def _make(self, drawn_and_state):
+        return make_blobs(drawn_and_state[0], self._num_classes)
 
     def _get_next_minibatch_inds(self):
-        if self._cur >= len(self._roidb):
-            self._shuffle_roidb_inds()
-        inds = self._perm[self._cur:self._cur + cfg.TRAIN.IMS_PER_BATCH]
-        self._cur += cfg.TRAIN.IMS_PER_BATCH
-        return inds
-
-    def _get_next_minibatch(self):
-        entries = [self._roidb[i] for i in self._get_next_minibatch_inds()]
-        if not cfg.TRAIN.USE_OHEM:
-            return get_minibatch(entries, self._num_classes)
-        blobs, stats.gt_rois = get_allrois_minibatch_and_gt(entries, self._num_classes)
-        return blobs
+        return self._sampler.next_inds()
 
 
 class OHEMDataLayer(caffe.Layer):
@@ -104,13 +105,11 @@ class OHEMDataLayer(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        box_columns = 4 * _num_classes(self)
-        self._arrays = ROI_BLOBS + (BBOX_BLOBS if cfg.TRAIN.BBOX_REG else ())
+        self._arrays, shapes = _roi_arrays(), _roi_shapes(_num_classes(self))
         _check_count(self, "bottom", bottom, ("cls_prob", "bbox_pred") + self._arrays)
         _check_count(self, "top", top, [name + "_hard" for name in self._arrays])
-        shapes = {"rois": (1, 5), "labels": (1,)}
         for i, name in enumerate(self._arrays):
-            top[i].reshape(*shapes.get(name, (1, box_columns)))
+            top[i].reshape(*shapes[name])
 
     def reshape(self, bottom, top):
         pass
@@ -129,19 +128,14 @@ class OHEMDataLayer(caffe.Layer):
         pass
 
 
-def _grouped_permutation(roidb, group):
-    """A permutation whose successive groups are all wide (or square) or all tall, where the counts allow it.
+def _roi_arrays():
+    """The blobs of RoIs, under the current settings."""
+    return ROI_BLOBS + (BBOX_BLOBS if cfg.TRAIN.BBOX_REG else ())
 
-    Drawn as in the original: wide, tall, then the order of the groups.  Images that fill no group come last (the
-    original fails on an odd count).
-    """
-    widths = np.array([entry["width"] for entry in roidb])
-    heights = np.array([entry["height"] for entry in roidb])
-    wide = widths >= heights
-    inds = np.hstack([npr.permutation(np.flatnonzero(wide)), npr.permutation(np.flatnonzero(~wide))])
-    whole = len(inds) - len(inds) % group
-    rows = inds[:whole].reshape(-1, group)
-    return np.append(rows[npr.permutation(len(rows))].ravel(), inds[whole:])
+
+def _roi_shapes(num_classes):
+    """{blob: shape} before there is a minibatch."""
+    return {"rois": (1, 5), "labels": (1,), **dict.fromkeys(BBOX_BLOBS, (1, 4 * num_classes))}
 
 
 def _num_classes(layer):
@@ -155,8 +149,9 @@ def _num_classes(layer):
 
 def _check_count(layer, side, blobs, names):
     if len(blobs) != len(names):
-        raise UserError("%s has %d %ss, expected %d with TRAIN.BBOX_REG %s: %s; change the prototxt or TRAIN.BBOX_REG"
-                        % (type(layer).__name__, len(blobs), side, len(names), cfg.TRAIN.BBOX_REG, ", ".join(names)))
+        raise UserError("%s has %d %ss, expected %d with TRAIN.BBOX_REG %s and TRAIN.HAS_RPN %s: %s; change the "
+                        "prototxt or the settings" % (type(layer).__name__, len(blobs), side, len(names),
+                                                          cfg.TRAIN.BBOX_REG, cfg.TRAIN.HAS_RPN, ", ".join(names)))
 
 
 def _put(blob, array):

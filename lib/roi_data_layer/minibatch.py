@@ -1,13 +1,21 @@
-"""From roidb entries to the blobs of one minibatch.
+"""From roidb entries to the blobs of one minibatch, in two steps: what is random is drawn, then the blobs are made.
 
-N images, R RoIs of all of them, C classes.  Blobs, all float32:
+Drawing is cheap and goes in the order of the minibatches; making reads and scales the images, depends on nothing but
+what was drawn, and may run in other threads, ahead of its time (roi_data_layer.prefetch).
+
+N images, R RoIs of all of them, G objects, C classes.  Blobs, all float32:
   data                  (N, 3, H, W) scaled images less the pixel means, zero padded at the right and bottom
   rois                  (R, 5) [index of the image in the minibatch, x1 y1 x2 y2], pixels of the scaled image
   labels                (R,) class, 0 background
   bbox_targets          (R, 4*C) normalised; class c in columns 4c .. 4c+3
   bbox_inside_weights   (R, 4*C) cfg.TRAIN.BBOX_INSIDE_WEIGHTS in the columns of a target, else 0
   bbox_outside_weights  (R, 4*C) 1 where the inside weight is > 0
+and with cfg.TRAIN.HAS_RPN, of one image, beside data
+  im_info               (1, 3) [H, W, scale]
+  gt_boxes              (G, 5) [x1 y1 x2 y2 class], pixels of the scaled image
 """
+from typing import NamedTuple
+
 import numpy as np
 import numpy.random as npr
 from fast_rcnn.config import cfg
@@ -17,36 +25,64 @@ from utils.errors import UserError
 from roi_data_layer.ohem import select_hard, select_hard_per_image
 
 
-def get_minibatch(roidb, num_classes):
-    """Blobs of a minibatch of sampled RoIs: at most FG_FRACTION foreground, BATCH_SIZE over all images.
+class Drawn(NamedTuple):
+    """What one minibatch is made of."""
+    entries: list   # N roidb entries
+    sizes: list     # N short sides in pixels, of cfg.TRAIN.SCALES
+    samples: list   # N pairs of RoI indices (foreground, background); None with cfg.TRAIN.HAS_RPN
 
-    Numbers are drawn from numpy's global generator in the original's order: scales, then for each image foreground and
-    background, the two only where there are candidates.
+
+def get_minibatch(roidb, num_classes):
+    """Blobs of a minibatch of sampled RoIs, or with cfg.TRAIN.HAS_RPN of objects; drawn from numpy's generator."""
+    draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_sampled
+    return make_blobs(draw(roidb, npr), num_classes)[0]
+
+
+def get_allrois_minibatch(roidb, num_classes):
+    """Blobs of a minibatch of all RoIs, for mining: of each image first the foreground, then the background."""
+    return make_blobs(draw_all(roidb, npr), num_classes)[0]
+
+
+def draw_sampled(roidb, rng):
+    """Drawn for entries `roidb`: at most FG_FRACTION foreground, BATCH_SIZE RoIs over all images.
+
+    Numbers come from `rng` in the original's order: scales, then for each image foreground and background, the two
+    only where there are candidates.
     """
     rois_per_image, rest = divmod(cfg.TRAIN.BATCH_SIZE, len(roidb))
     if rest:
         raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of the %d images of a minibatch; set "
                         "TRAIN.BATCH_SIZE or TRAIN.IMS_PER_BATCH" % (cfg.TRAIN.BATCH_SIZE, len(roidb)))
     fg_per_image = int(np.round(cfg.TRAIN.FG_FRACTION * rois_per_image))
-    im_blob, im_scales = _get_image_blob(roidb)
-    samples = [_sample_rois(entry["max_overlaps"], fg_per_image, rois_per_image) for entry in roidb]
-    return {"data": im_blob, **_roi_blobs(roidb, im_scales, samples, num_classes)}
+    sizes = _draw_sizes(len(roidb), rng)
+    return Drawn(roidb, sizes, [_sample_rois(entry["max_overlaps"], fg_per_image, rois_per_image, rng)
+                                for entry in roidb])
 
 
-def get_allrois_minibatch(roidb, num_classes):
-    """Blobs of a minibatch of all RoIs, for mining: of each image first the foreground, then the background."""
-    return get_allrois_minibatch_and_gt(roidb, num_classes)[0]
-
-
-def get_allrois_minibatch_and_gt(roidb, num_classes):
-    """As get_allrois_minibatch; also which of the RoIs are ground-truth boxes, (G, 5) rows as in the rois blob."""
+def draw_all(roidb, rng):
+    """Drawn for entries `roidb`: all RoIs."""
     if cfg.TRAIN.BG_THRESH_LO != 0:
         raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0 (as "
                         "experiments/cfgs/fast_rcnn_ohem.yml does)" % cfg.TRAIN.BG_THRESH_LO)
-    im_blob, im_scales = _get_image_blob(roidb)
-    samples = [_all_rois(entry["max_overlaps"]) for entry in roidb]
-    gt_inds = [np.flatnonzero((entry["gt_classes"] > 0) & (entry["max_overlaps"] == 1)) for entry in roidb]
-    return {"data": im_blob, **_roi_blobs(roidb, im_scales, samples, num_classes)}, _rois(roidb, im_scales, gt_inds)
+    return Drawn(roidb, _draw_sizes(len(roidb), rng), [_all_rois(entry["max_overlaps"]) for entry in roidb])
+
+
+def draw_rpn(roidb, rng):
+    """Drawn for the one entry in `roidb`: no RoIs, which the net proposes itself."""
+    if len(roidb) != 1:
+        raise UserError("TRAIN.HAS_RPN takes minibatches of one image, got %d; set TRAIN.IMS_PER_BATCH to 1"
+                        % len(roidb))
+    return Drawn(roidb, _draw_sizes(1, rng), None)
+
+
+def make_blobs(drawn, num_classes):
+    """({name: blob}, scale of each image) of what was drawn."""
+    im_blob, im_scales = _get_image_blob(drawn.entries, drawn.sizes)
+    if drawn.samples is None:
+        rest = _object_blobs(drawn.entries[0], im_scales[0], im_blob.shape)
+    else:
+        rest = _roi_blobs(drawn.entries, im_scales, drawn.samples, num_classes)
+    return {"data": im_blob, **rest}, im_scales
 
 
 def get_ohem_minibatch(loss, rois, labels, bbox_targets=None, bbox_inside_weights=None, bbox_outside_weights=None):
@@ -74,28 +110,43 @@ def hard_roi_inds(loss, rois, labels):
     return select(np.asarray(loss, np.float64), rois, labels, count, nms_thresh, cfg.TRAIN.OHEM_NMS_PER_CLASS)
 
 
-def _get_image_blob(roidb):
-    """data blob (N, 3, H, W) of the entries' images, and the scale of each; a scale is drawn even from one."""
-    scale_inds = npr.randint(0, high=len(cfg.TRAIN.SCALES), size=len(roidb))
+def gt_rois(drawn, im_scales):
+    """Which RoIs are ground-truth boxes, (G, 5) rows as in the rois blob."""
+    gt_inds = [gt_rows(entry) for entry in drawn.entries]
+    return _rois(drawn.entries, im_scales, gt_inds)
+
+
+def gt_rows(entry):
+    """Indices of the objects of a roidb entry, without crowds (whose overlaps are -1)."""
+    return np.flatnonzero((entry["gt_classes"] > 0) & (entry["max_overlaps"] == 1))
+
+
+def _draw_sizes(count, rng):
+    """Short sides for `count` images; one is drawn even from one."""
+    return [cfg.TRAIN.SCALES[k] for k in rng.randint(0, high=len(cfg.TRAIN.SCALES), size=count)]
+
+
+def _get_image_blob(entries, sizes):
+    """data blob (N, 3, H, W) of the entries' images, and the scale of each."""
     ims, im_scales = [], []
-    for entry, scale_ind in zip(roidb, scale_inds):
+    for entry, size in zip(entries, sizes):
         im = read_image(entry["image"])
         if entry["flipped"]:
             im = im[:, ::-1, :]
-        im, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TRAIN.SCALES[scale_ind], cfg.TRAIN.MAX_SIZE)
+        im, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TRAIN.MAX_SIZE)
         ims.append(im)
         im_scales.append(im_scale)
     return im_list_to_blob(ims), im_scales
 
 
-def _sample_rois(overlaps, fg_per_image, rois_per_image):
+def _sample_rois(overlaps, fg_per_image, rois_per_image, rng):
     """Indices of the foreground and of the background RoIs drawn from one image by their overlaps (R,)."""
     fg_inds = np.flatnonzero(overlaps >= cfg.TRAIN.FG_THRESH)
     if fg_inds.size:
-        fg_inds = npr.choice(fg_inds, size=min(fg_per_image, fg_inds.size), replace=False)
+        fg_inds = rng.choice(fg_inds, size=min(fg_per_image, fg_inds.size), replace=False)
     bg_inds = np.flatnonzero((overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= cfg.TRAIN.BG_THRESH_LO))
     if bg_inds.size:
-        bg_inds = npr.choice(bg_inds, size=min(rois_per_image - fg_inds.size, bg_inds.size), replace=False)
+        bg_inds = rng.choice(bg_inds, size=min(rois_per_image - fg_inds.size, bg_inds.size), replace=False)
     return fg_inds, bg_inds
 
 
@@ -106,6 +157,14 @@ def _all_rois(overlaps):
     """
     fg_inds = np.flatnonzero(overlaps >= cfg.TRAIN.FG_THRESH)
     return fg_inds, np.flatnonzero((overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= 0))
+
+
+def _object_blobs(entry, im_scale, blob_shape):
+    """im_info and gt_boxes of one image; crowds are no objects to be proposed."""
+    rows = gt_rows(entry)
+    boxes = entry["boxes"][rows].astype(np.float64) * im_scale
+    return {"im_info": np.array([[*blob_shape[2:], im_scale]], dtype=np.float32),
+            "gt_boxes": np.column_stack([boxes, entry["gt_classes"][rows]]).astype(np.float32)}
 
 
 def _roi_blobs(roidb, im_scales, samples, num_classes):

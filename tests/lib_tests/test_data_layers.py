@@ -1,10 +1,13 @@
 """RoIDataLayer and OHEMDataLayer as layers of a net."""
+import os
+
 import caffe
 import numpy as np
 import pytest
 from roi_data_layer.layer import OHEMDataLayer, RoIDataLayer
 from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets
+from roi_data_layer.sampler import ImageSampler
 from support.nets import net_from_text
 from support.reference import lib_case
 from support.roidbs import random_entries
@@ -112,18 +115,16 @@ def test_grouped_minibatches_are_all_wide_or_all_tall():
 
 
 def test_a_sampler_continues_from_its_state():
-    with settings({"TRAIN.IMS_PER_BATCH": 2, "TRAIN.ASPECT_GROUPING": False}):
-        layer, other = RoIDataLayer.__new__(RoIDataLayer), RoIDataLayer.__new__(RoIDataLayer)
-        roidb = [{"width": 4, "height": 3}] * 9
-        layer.set_roidb(roidb)
-        other.set_roidb(roidb)
-        layer._get_next_minibatch_inds()
-        other.set_sampler_state(layer.sampler_state())
-        for _ in range(4):
-            assert np.array_equal(layer._get_next_minibatch_inds(), other._get_next_minibatch_inds())
-        other.set_roidb(roidb[:5])
-        with pytest.raises(UserError, match="of 9 images, this one has 5"):
-            other.set_sampler_state(layer.sampler_state())
+    sizes = [{"width": 4, "height": 3}] * 9
+    sampler, other = ImageSampler(sizes, 2, False), ImageSampler(sizes, 2, False)
+    sampler.next_inds()
+    sampler.rng.rand()
+    other.set_state(sampler.state())
+    for _ in range(8):
+        assert np.array_equal(sampler.next_inds(), other.next_inds())
+        assert sampler.rng.rand() == other.rng.rand()
+    with pytest.raises(UserError, match="of 9 images, this one has 5"):
+        ImageSampler(sizes[:5], 2, False).set_state(sampler.state())
 
 
 @pytest.fixture
@@ -131,6 +132,77 @@ def roidb(tmp_path):
     entries = random_entries(tmp_path, 3)
     add_bbox_regression_targets(entries)
     return entries
+
+
+RPN = {**SMALL, "TRAIN.IMS_PER_BATCH": 1, "TRAIN.HAS_RPN": True}
+
+
+def rpn_net():
+    return net_from_text(python_layer("RoIDataLayer", (), ("data", "im_info", "gt_boxes"), "'num_classes': 3"))
+
+
+def test_data_layer_of_a_net_with_an_rpn(roidb):
+    with settings(RPN):
+        net = rpn_net()
+        assert tuple(net.blobs["im_info"].shape) == (1, 3) and tuple(net.blobs["gt_boxes"].shape) == (1, 5)
+        net.layers[0].set_roidb(roidb)
+        net.forward()
+        assert net.blobs["im_info"].data[0, :2].tolist() == list(net.blobs["data"].shape[2:])
+        assert tuple(net.blobs["gt_boxes"].shape) == (1, 5)
+
+
+@pytest.mark.parametrize("changes, make_net", [(SMALL, data_net), (OHEM, data_net), (RPN, rpn_net)])
+def test_prefetched_minibatches_are_the_same(roidb, changes, make_net):
+    """Over several epochs, with scales to draw, whatever else draws from numpy's global generator in between."""
+    runs = []
+    for prefetch in (False, True):
+        with settings({**changes, "TRAIN.SCALES": (32, 40, 48), "TRAIN.USE_PREFETCH": prefetch}):
+            np.random.seed(8)
+            net = make_net()
+            net.layers[0].set_roidb(roidb)
+            runs.append([])
+            for _ in range(9):
+                net.forward()
+                runs[-1].append({name: blob.data.copy() for name, blob in net.blobs.items()})
+                np.random.rand(3 * prefetch)
+    for plain, ahead in zip(*runs):
+        assert all(np.array_equal(plain[name], ahead[name]) for name in plain)
+    assert len({minibatch["data"].tobytes() for minibatch in runs[0]}) > 5
+
+
+@pytest.mark.parametrize("before, after", [(False, True), (True, False), (True, True)])
+def test_the_state_counts_what_was_given_not_what_was_made(roidb, before, after):
+    with settings({**SMALL, "TRAIN.USE_PREFETCH": before}):
+        net = data_net()
+        net.layers[0].set_roidb(roidb)
+        for _ in range(3):
+            net.forward()
+        state = net.layers[0].sampler_state()
+        net.forward()
+        want = {name: blob.data.copy() for name, blob in net.blobs.items()}
+    with settings({**SMALL, "TRAIN.USE_PREFETCH": after}):
+        np.random.rand()
+        other = data_net()
+        other.layers[0].set_roidb(roidb)
+        other.forward()
+        other.layers[0].set_sampler_state(state)
+        other.forward()
+    assert all(np.array_equal(want[name], other.blobs[name].data) for name in want)
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_an_image_that_is_gone_is_named_when_its_minibatch_is_due(roidb, prefetch):
+    with settings({**OHEM, "TRAIN.IMS_PER_BATCH": 1, "TRAIN.ASPECT_GROUPING": False, "TRAIN.USE_PREFETCH": prefetch}):
+        net = data_net()
+        np.random.seed(3)
+        net.layers[0].set_roidb(roidb)
+        np.random.seed(3)
+        third = roidb[np.random.permutation(3)[2]]["image"]
+        os.remove(third)
+        net.forward()
+        net.forward()
+        with pytest.raises(UserError, match="image %s cannot be read" % third):
+            net.forward()
 
 
 @pytest.mark.parametrize("changes, rois", [(SMALL, [8, 8]), (OHEM, [82, 41])])

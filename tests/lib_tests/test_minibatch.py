@@ -1,7 +1,7 @@
 """Minibatches of hand-made images: what the vectors of the original do not hold, or we do otherwise."""
 import numpy as np
 import pytest
-from roi_data_layer.minibatch import get_allrois_minibatch, get_allrois_minibatch_and_gt, get_minibatch
+from roi_data_layer.minibatch import draw_all, get_allrois_minibatch, get_minibatch, gt_rois, make_blobs
 from roi_data_layer.roidb import add_bbox_regression_targets
 from support.roidbs import make_entry
 from support.settings import settings
@@ -50,9 +50,11 @@ def test_images_without_objects_give_background(tmp_path):
 def test_ground_truth_rows_are_those_of_the_rois_blob(tmp_path):
     entries = [entry_of(tmp_path, "a.png", boxes=np.array(BOXES) + 1 / 3), entry_of(tmp_path, "b.png", overlaps=(0, 1, 1, -1))]
     with settings(SMALL):
-        blobs, gt_rois = get_allrois_minibatch_and_gt(entries, 3)
-    assert gt_rois[:, 0].tolist() == [0, 1, 1]
-    assert all((blobs["rois"] == row).all(axis=1).any() for row in gt_rois)
+        drawn = draw_all(entries, np.random)
+        blobs, im_scales = make_blobs(drawn, 3)
+    rows = gt_rois(drawn, im_scales)
+    assert rows[:, 0].tolist() == [0, 1, 1]
+    assert all((blobs["rois"] == row).all(axis=1).any() for row in rows)
 
 
 def test_without_box_regression(tmp_path):
@@ -73,6 +75,37 @@ def test_mirrored_images_are_mirrored(tmp_path):
         plain = get_allrois_minibatch([entry], 3)["data"]
         mirrored = get_allrois_minibatch([dict(entry, flipped=True)], 3)["data"]
     assert np.array_equal(plain[..., ::-1], mirrored)
+
+
+def test_objects_for_a_net_with_an_rpn(tmp_path):
+    """Crowds are no objects to be proposed (mended: the original hands them over), nor are proposals."""
+    entry = entry_of(tmp_path, classes=(2, 1, 0, 1), overlaps=(1, -1, 0, 1))
+    entry["gt_classes"][1] = 1
+    with settings({**SMALL, "TRAIN.HAS_RPN": True}):
+        blobs = get_minibatch([entry], 3)
+    assert sorted(blobs) == ["data", "gt_boxes", "im_info"]
+    assert blobs["gt_boxes"].tolist() == [[0, 0, 18, 18, 2], [10, 0, 38, 18, 1]]
+    assert blobs["im_info"].tolist() == [[*blobs["data"].shape[2:], 2]]
+
+
+def test_an_image_without_objects_for_a_net_with_an_rpn(tmp_path):
+    with settings({**SMALL, "TRAIN.HAS_RPN": True}):
+        assert get_minibatch([make_entry(tmp_path / "none.png", [], [])], 3)["gt_boxes"].shape == (0, 5)
+
+
+def test_an_rpn_takes_one_image(tmp_path):
+    with settings({**SMALL, "TRAIN.HAS_RPN": True}), pytest.raises(UserError, match="got 2; set TRAIN.IMS_PER_BATCH to 1"):
+        get_minibatch([entry_of(tmp_path)] * 2, 3)
+
+
+def test_the_scale_is_drawn_for_each_image(tmp_path):
+    entry = entry_of(tmp_path)
+    with settings({**SMALL, "TRAIN.SCALES": (40, 60, 80)}):
+        np.random.seed(1)
+        shapes = {get_allrois_minibatch([entry], 3)["data"].shape[2] for _ in range(30)}
+        drawn = [draw_all([entry] * 8, np.random).sizes for _ in range(4)]
+    assert shapes == {40, 60, 80}
+    assert all(len(set(sizes)) > 1 for sizes in drawn)
 
 
 def test_a_minibatch_must_divide_among_its_images(tmp_path):

@@ -88,6 +88,19 @@ def test_sampled_rois_and_random_stream(roidb, name):
     check_roi_blobs(blobs, case, name)
 
 
+@pytest.mark.parametrize("k", range(12))
+def test_objects_for_an_rpn(roidb, k):
+    case = lib_case("c8_rpn_minibatch.npz")
+    name = case["ids"][k]
+    with settings({**RECORDED, "TRAIN.HAS_RPN": True}):
+        blobs = get_minibatch([roidb[name]], 21)
+    assert sorted(blobs) == ["data", "gt_boxes", "im_info"]
+    assert all(blob.dtype == np.float32 for blob in blobs.values())
+    assert blobs["data"].shape == tuple(case["im%s.data_shape" % name])
+    np.testing.assert_allclose(blobs["im_info"], case["im%s.im_info" % name], rtol=1e-6)
+    np.testing.assert_allclose(blobs["gt_boxes"], case["im%s.gt_boxes" % name], rtol=0, atol=BOXES)
+
+
 def check_roi_blobs(blobs, case, name):
     assert all(blob.dtype == np.float32 for blob in blobs.values())
     assert np.array_equal(blobs["labels"], case[name + ".labels"])
