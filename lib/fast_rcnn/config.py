@@ -30,7 +30,7 @@ cfg.TRAIN.BBOX_THRESH = 0.5     # IoU from which a RoI is used to train them
 cfg.TRAIN.SNAPSHOT_ITERS = 10000
 cfg.TRAIN.SNAPSHOT_INFIX = ''   # <prefix>[_<infix>]_iter_<n>.caffemodel
 cfg.TRAIN.TENSORBOARD = True    # (ours) an event file beside metrics.csv
-cfg.TRAIN.USE_PREFETCH = False  # make minibatches ahead, in another process
+cfg.TRAIN.USE_PREFETCH = True   # make minibatches ahead, in threads; they are the same either way
 cfg.TRAIN.BBOX_NORMALIZE_TARGETS = True
 cfg.TRAIN.BBOX_INSIDE_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 cfg.TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED = False  # by the two below instead of the roidb's own statistics
@@ -46,6 +46,7 @@ cfg.TRAIN.OHEM_NMS_THRESH = 0.7
 # (ours) The paper's two rules, which its code does not follow.
 cfg.TRAIN.OHEM_NMS_PER_CLASS = True  # NMS within each (image, label); False, the paper's: over all RoIs of an image
 cfg.TRAIN.OHEM_PER_IMAGE = False     # the hardest of all images together; True, the paper's: as many of each image
+cfg.TRAIN.OHEM_WARMUP_ITERS = 0      # (ours) iterations of plain sampling before mining, in a net with an RPN
 
 # Region proposal network
 cfg.TRAIN.HAS_RPN = False

@@ -1,0 +1,100 @@
+"""Which proposals the RoI network learns from: their labels and regression targets."""
+import caffe
+import numpy as np
+import numpy.random as npr
+from fast_rcnn.bbox_transform import bbox_transform
+from fast_rcnn.config import cfg
+from roi_data_layer.minibatch import _all_rois as all_rois
+from roi_data_layer.minibatch import _expand_targets as expand_targets
+from roi_data_layer.minibatch import _sample_rois as sample_rois
+from roi_data_layer.mining_stats import stats
+from utils.cython_bbox import bbox_overlaps
+
+from rpn.layer_io import objects_of, put, read_params
+
+
+class ProposalTargetLayer(caffe.Layer):
+    """RoIs of a minibatch out of the proposals and the ground-truth boxes.
+
+    layer { name: "roi-data" type: "Python" bottom: "rpn_rois" bottom: "gt_boxes"
+            top: "rois" top: "labels" top: "bbox_targets" top: "bbox_inside_weights" top: "bbox_outside_weights"
+            python_param { module: "rpn.proposal_target_layer" layer: "ProposalTargetLayer"
+                           param_str: "'num_classes': 21" } }
+
+    bottoms: rpn_rois (R, 5) [image, x1 y1 x2 y2]; gt_boxes (G, 5) [x1 y1 x2 y2 class], or (G, 6) with the image's
+    number last.  tops as of roi_data_layer.layer.RoIDataLayer: BATCH_SIZE sampled RoIs, foreground first in each image;
+    with cfg.TRAIN.USE_OHEM all of them, for the mining to choose from, but only sampled ones in the first
+    OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells.  An image may have no object, and no proposal either.
+    """
+
+    def setup(self, bottom, top):
+        self._num_classes = int(read_params(self, "'num_classes': 21")["num_classes"])
+        self._iteration = 0
+        for i, columns in enumerate((5, None) + (4 * self._num_classes,) * 3):
+            top[i].reshape(*((1, columns) if columns else (1,)))
+
+    def set_iteration(self, iteration):
+        """How many iterations of the solver are done."""
+        self._iteration = iteration
+
+    def reshape(self, bottom, top):
+        pass
+
+    def forward(self, bottom, top):
+        rpn_rois, gt_boxes = bottom[0].data, bottom[1].data
+        images = range(_count_images(rpn_rois, gt_boxes))
+        parts = [self._of_image(i, rpn_rois[rpn_rois[:, 0] == i], objects_of(gt_boxes, i), len(images)) for i in images]
+        rois, labels, targets = (np.concatenate(arrays) for arrays in zip(*parts))
+        stats.gt_rois = np.concatenate([_as_rois(objects_of(gt_boxes, i), i) for i in images])
+        targets, inside = expand_targets(np.column_stack([labels, targets]), self._num_classes,
+                                         cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
+        for blob, array in zip((top[i] for i in range(5)), (rois, labels, targets, inside, inside > 0)):
+            put(blob, array)
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+    def _of_image(self, image, rois, gt_boxes, count):
+        """rois (K, 5), labels (K,) and targets (K, 4) of one of `count` images; its objects are proposals as well."""
+        rois = np.concatenate([rois, _as_rois(gt_boxes, image)])
+        overlaps, nearest = best_overlaps(rois[:, 1:], gt_boxes[:, :4])
+        fg_inds, bg_inds = self._choose(overlaps, cfg.TRAIN.BATCH_SIZE // count)
+        keep = np.append(fg_inds, bg_inds)
+        labels, targets = np.zeros(len(keep), np.float32), np.zeros((len(keep), 4))
+        if len(fg_inds):
+            objects = gt_boxes[nearest[fg_inds]]                            # (F, 5)
+            labels[:len(fg_inds)] = objects[:, 4]
+            targets[:len(fg_inds)] = self._normalized(bbox_transform(rois[fg_inds, 1:], objects[:, :4]))
+        return rois[keep], labels, targets
+
+    def _choose(self, overlaps, per_image):
+        """Indices of foreground and background by the overlaps (R,) of the RoIs of one image."""
+        if cfg.TRAIN.USE_OHEM and self._iteration >= cfg.TRAIN.OHEM_WARMUP_ITERS:
+            return all_rois(overlaps)
+        return sample_rois(overlaps, int(np.round(cfg.TRAIN.FG_FRACTION * per_image)), per_image, npr)
+
+    @staticmethod
+    def _normalized(targets):
+        """Targets (F, 4) less BBOX_NORMALIZE_MEANS, over BBOX_NORMALIZE_STDS, where these are used."""
+        if cfg.TRAIN.BBOX_NORMALIZE_TARGETS and cfg.TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED:
+            return (targets - np.array(cfg.TRAIN.BBOX_NORMALIZE_MEANS)) / np.array(cfg.TRAIN.BBOX_NORMALIZE_STDS)
+        return targets
+
+
+def best_overlaps(boxes, gt_boxes):
+    """(overlaps (R,), nearest (R,)): IoU with the object each box overlaps most, the first on ties, and its index."""
+    overlaps = bbox_overlaps(boxes, gt_boxes)                               # (R, G)
+    if not overlaps.shape[1]:
+        return np.zeros(len(boxes)), np.zeros(len(boxes), int)
+    return overlaps.max(axis=1), overlaps.argmax(axis=1)
+
+
+def _as_rois(gt_boxes, image):
+    """(G, 5) float32 [image, x1 y1 x2 y2] of objects (G, 5) [x1 y1 x2 y2 class]."""
+    return np.insert(gt_boxes[:, :4], 0, image, axis=1).astype(np.float32)
+
+
+def _count_images(rpn_rois, gt_boxes):
+    """Number of images that proposals or objects are of, at least 1."""
+    last = gt_boxes[:, 5].max(initial=0) if gt_boxes.shape[1] > 5 else 0
+    return 1 + int(max(rpn_rois[:, 0].max(initial=0), last))
