@@ -18,12 +18,20 @@ from utils.errors import UserError
 
 
 def add_common_flags(parser):
-    """--gpu, --cfg (may be given several times) and --set, which takes the rest of the line."""
-    parser.add_argument('--gpu', default='0', metavar='ID', help="number of the GPU, or cpu (default: 0)")
+    """--gpu, --precision, --cfg (may be given several times) and --set, which takes the rest of the line."""
+    add_device_flags(parser, gpu='0')
     parser.add_argument('--cfg', dest='cfg_files', action='append', default=[], metavar='FILE',
                         help="yml file of settings; may be repeated, the last one wins")
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one; takes the rest of the line")
+
+
+def add_device_flags(parser, gpu):
+    """--gpu, by default `gpu`, and --precision: what `use_device` takes."""
+    parser.add_argument('--gpu', default=gpu, metavar='ID', help="number of the GPU, or cpu (default: %s)" % gpu)
+    parser.add_argument('--precision', default='float32', metavar='NAME',
+                        help="float32, tf32 or bf16: how convolutions and fully connected layers multiply "
+                             "(default: float32)")
 
 
 def parse(parser):
@@ -56,17 +64,23 @@ def run(main):
 
 
 def configure(args):
-    """Settings from --cfg and --set into cfg, the device from --gpu; prints what holds."""
+    """Settings from --cfg and --set into cfg, the device from --gpu and --precision; prints what holds."""
     print("Called with args:\n%s" % args)
     for filename in args.cfg_files:
         cfg_from_file(filename)
     cfg_from_list(args.set_cfgs)
-    use_device(args.gpu)
+    use_device(args)
     print("Using config:\n%s" % pprint.pformat(plain(cfg)), flush=True)
 
 
-def use_device(gpu):
-    """Run on GPU number `gpu`, or on the CPU where it is 'cpu'."""
+def use_device(args):
+    """Run on the GPU or CPU of --gpu, multiply as --precision says."""
+    _set_mode(args.gpu)
+    caffe.set_precision(args.precision)
+    print("Precision: %s" % args.precision, flush=True)
+
+
+def _set_mode(gpu):
     if gpu == 'cpu':
         caffe.set_mode_cpu()
         return

@@ -31,7 +31,7 @@ def parse_args():
     parser.add_argument('--ranks', nargs='+', metavar='LAYER=RANK', default=DEFAULT_RANKS,
                         help="what to compress, when --def-svd is written (default: %s)" % ' '.join(DEFAULT_RANKS))
     parser.add_argument('--num_rois', type=int, default=1000, metavar='N', help="RoIs of the trial (default: 1000)")
-    parser.add_argument('--gpu', default='cpu', metavar='ID', help="number of the GPU, or cpu (default: cpu)")
+    _cli.add_device_flags(parser, gpu='cpu')
     return _cli.parse(parser)
 
 
@@ -149,7 +149,7 @@ def main():
     args = parse_args()
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
-    _cli.use_device(args.gpu)
+    _cli.use_device(args)
     net = _nets.load_test_net(args.prototxt, args.caffemodel)
     net_svd = caffe.Net(compressed_prototxt(args, net), caffe.TEST)
     net_svd.copy_from(args.caffemodel)

@@ -27,7 +27,7 @@ def parse_args():
     parser.add_argument("--iters", type=int, default=900, help="of 64 digits each, default %(default)s")
     parser.add_argument("--patches", type=int, default=6000, help="different pictures, default %(default)s")
     parser.add_argument("--seed", type=int, default=3, help="the data set's seed, default %(default)s")
-    parser.add_argument("--gpu", default="cpu", metavar="ID", help="number of a GPU, or cpu; default %(default)s")
+    _cli.add_device_flags(parser, gpu='cpu')
     return parser.parse_args()
 
 
@@ -44,7 +44,7 @@ def feed(net, patches, rng):
 def main():
     args = parse_args()
     print("Called with args:\n%s" % args)
-    _cli.use_device(args.gpu)
+    _cli.use_device(args)
     caffe.set_random_seed(args.seed)
     rng = np.random.default_rng([args.seed, 3])
     patches = make_patches(args.patches, digit_cells("trainval", args.seed), photographs("trainval"), rng)

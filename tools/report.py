@@ -22,14 +22,14 @@ def parse_args():
     parser.add_argument('--out', metavar='FILE', help="the page (default: report.html in the folder of the last run)")
     parser.add_argument('--images', type=int, default=24, help="training images whose RoIs are ranked (default: 24)")
     parser.add_argument('--crops', type=int, default=8, help="pictures of each kind (default: 8)")
-    parser.add_argument('--gpu', default='cpu', metavar='ID', help="number of the GPU, or cpu (default: cpu)")
+    _cli.add_device_flags(parser, gpu='cpu')
     return parser.parse_args()
 
 
 def main():
     args = parse_args()
     print("Called with args:\n%s" % args, flush=True)
-    _cli.use_device(args.gpu)
+    _cli.use_device(args)
     runs = [load_run(path) for path in (args.run, args.other) if path]
     tell_apart(runs)
     out = Path(args.out or runs[-1].folder / 'report.html')

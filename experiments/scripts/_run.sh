@@ -14,7 +14,8 @@ Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
            or coco:FOLDER with trainval.json, test.json and images/
   --set    settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
-           SCHEDULE=paper (the paper's longer one, where the table has it)
+           SCHEDULE=paper (the paper's longer one, where the table has it),
+           PRECISION (float32, tf32 or bf16: how training and testing multiply)
 TEXT
 }
 
@@ -87,6 +88,11 @@ for NAME in "$METHOD" "$NET"; do
   fi
 done
 
+DEVICE_ARGS=(--gpu "$GPU_ID")
+if [[ -n ${PRECISION:-} ]]; then
+  DEVICE_ARGS+=(--precision "$PRECISION")
+fi
+
 # ---- run
 PYTHON=python
 if [[ -x .venv/bin/python ]]; then
@@ -103,7 +109,7 @@ run() {
 }
 
 echo "Logging output to $LOG" | tee -a "$LOG"
-TRAIN_ARGS=(--gpu "$GPU_ID" --solver "$MODEL/$SOLVER.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
+TRAIN_ARGS=("${DEVICE_ARGS[@]}" --solver "$MODEL/$SOLVER.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
 if [[ $WEIGHTS != none ]]; then
   TRAIN_ARGS+=(--weights "$WEIGHTS")
 fi
@@ -113,5 +119,5 @@ fi
 run "$PYTHON" tools/train_net.py "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${EXTRA_ARGS[@]}"
 
 NET_FINAL=$(sed -n 's/^Wrote snapshot to: //p' "$LOG" | tail -n 1)
-run "$PYTHON" tools/test_net.py --gpu "$GPU_ID" --def "$MODEL/test.prototxt" --net "$NET_FINAL" --imdb "$TEST_IMDB" \
-  --num_dets 2000 --det_thresh 0.00001 "${CFG_ARGS[@]}" "${EXTRA_ARGS[@]}"
+run "$PYTHON" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/test.prototxt" --net "$NET_FINAL" \
+  --imdb "$TEST_IMDB" --num_dets 2000 --det_thresh 0.00001 "${CFG_ARGS[@]}" "${EXTRA_ARGS[@]}"

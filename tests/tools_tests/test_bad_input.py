@@ -105,6 +105,10 @@ def test_gpu_that_is_not_there(train):
     assert_error(train(gpu="97"), "--gpu 97", "--gpu cpu")
 
 
+def test_unknown_precision(train):
+    assert_error(train(precision="fp16"), "fp16", "float32, tf32, bf16")
+
+
 def test_gpu_that_is_no_number(train):
     assert_error(train(gpu="first"), "--gpu", "first")
 

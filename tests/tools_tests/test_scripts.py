@@ -73,6 +73,11 @@ def test_the_originals_script_for_joint_training_keeps_its_name(commands_of):
     assert "--gpu 0" in test and "--imdb voc_2007_test" in test
 
 
+def test_precision_of_training_and_testing(commands_of):
+    assert all("--gpu cpu --precision bf16 " in line for line in commands_of("fast_rcnn.sh", "cpu", "VGG16", PRECISION="bf16"))
+    assert not any("--precision" in line for line in commands_of("fast_rcnn.sh", "cpu", "VGG16"))
+
+
 @pytest.mark.parametrize("script, method", [("fast_rcnn.sh", "fast_rcnn"), ("fast_rcnn_ohem.sh", "fast_rcnn_ohem")])
 def test_script_trains_and_tests(run_script, voc_folder, exp_dir, script, method):
     """Both methods train the right prototxts and are tested with the same flags (the original's were not)."""

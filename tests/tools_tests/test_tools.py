@@ -7,11 +7,11 @@ import sys
 import pytest
 from support.reference import ROOT
 
-FLAGS = {"train_net.py": ["--gpu", "--solver", "--iters", "--weights", "--cfg", "--imdb", "--rand", "--resume", "--set"],
-         "test_net.py": ["--gpu", "--def", "--net", "--cfg", "--wait", "--imdb", "--comp", "--set", "--vis",
+FLAGS = {"train_net.py": ["--gpu", "--precision", "--solver", "--iters", "--weights", "--cfg", "--imdb", "--rand", "--resume", "--set"],
+         "test_net.py": ["--gpu", "--precision", "--def", "--net", "--cfg", "--wait", "--imdb", "--comp", "--set", "--vis",
                          "--num_dets", "--det_thresh"],
          "reval.py": ["output_dir", "--imdb", "--matlab", "--comp", "--nms"],
-         "demo.py": ["--gpu", "--cpu", "--net", "--show"]}
+         "demo.py": ["--gpu", "--precision", "--cpu", "--net", "--show"]}
 
 
 @pytest.mark.parametrize("tool", FLAGS)

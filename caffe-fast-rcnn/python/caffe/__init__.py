@@ -5,10 +5,12 @@ from .common import (
     TEST,
     TRAIN,
     CaffeError,
+    precision,
     set_device,
     set_log_level,
     set_mode_cpu,
     set_mode_gpu,
+    set_precision,
     set_random_seed,
 )
 from .layer import Layer, layer_type_list
@@ -26,6 +28,6 @@ from .solver import (
 __version__ = "1.0.0"
 __all__ = [
     "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "NesterovSolver", "Net",
-    "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "get_solver", "layer_type_list", "layers", "proto", "set_device",
-    "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_random_seed",
+    "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "get_solver", "layer_type_list", "layers", "precision", "proto",
+    "set_device", "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_precision", "set_random_seed",
 ]

@@ -1,10 +1,12 @@
-"""State that one process has once: mode, device, seed, log, and the error every mistake of a user ends in.
+"""State that one process has once: mode, device, precision, seed, log, and the error every mistake of a user ends in.
 
 Follows Caffe's `Caffe` singleton: CPU mode at start, the GPU of `set_device` in GPU mode.
 """
 import datetime
 import enum
+import functools
 import os
+import platform
 import sys
 
 import numpy as np
@@ -32,6 +34,7 @@ class _State:
     device = torch.device("cpu")
     gpu_index = 0
     dtype = torch.float32
+    precision = "float32"
     generator = None
     log_level = int(os.environ.get("GLOG_minloglevel", "0"))
     solver_count, solver_rank, multiprocess = 1, 0, False
@@ -51,6 +54,7 @@ def set_mode_gpu():
         raise CaffeError("set_device(%d): there are %d CUDA devices, numbered from 0"
                          % (_State.gpu_index, torch.cuda.device_count()))
     torch.cuda.set_device(_State.gpu_index)
+    _switch_tf32()
     _State.device, _State.generator = torch.device("cuda", _State.gpu_index), None
 
 
@@ -74,6 +78,48 @@ def dtype():
 def set_dtype(value):
     """Set the number type of blobs made from now on (torch.float32 or torch.float64)."""
     _State.dtype = value
+
+
+PRECISIONS = ("float32", "tf32", "bf16")
+
+
+def set_precision(name):
+    """Choose how Convolution, Deconvolution and InnerProduct multiply, forward and backward, from now on.
+
+    "float32"  exactly (the state at start)
+    "tf32"     on a GPU the factors are rounded to TensorFloat-32 (10 bits of mantissa); on the CPU as float32
+    "bf16"     the factors are rounded to bfloat16 (8 bits) and the products added up in float32; see
+               kernels/products.py for what runs where
+    Parameters, their diffs and updates, all other layers and the losses stay float32 in every precision, and so do
+    blobs as numpy sees them.
+    """
+    if name not in PRECISIONS:
+        raise CaffeError("set_precision: unknown precision %r; use one of %s" % (name, ", ".join(PRECISIONS)))
+    _State.precision = name
+    _switch_tf32()
+
+
+def precision():
+    """The name given to `set_precision`: float32, tf32 or bf16."""
+    return _State.precision
+
+
+def _switch_tf32():
+    """PyTorch rounds convolutions on a GPU to TF32 unless told otherwise; float32 means float32 here."""
+    mode = "tf32" if _State.precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = mode
+
+
+def native_bf16():
+    """Whether the current device multiplies bfloat16 itself (PyTorch does it in software elsewhere, far too slowly)."""
+    return _State.device.type == "cuda" or _cpu_has_bf16()
+
+
+@functools.cache
+def _cpu_has_bf16():
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def set_random_seed(seed):

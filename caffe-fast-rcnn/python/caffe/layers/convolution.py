@@ -1,8 +1,8 @@
-"""Convolution, Deconvolution and Im2col: one geometry, torch's convolution kernels."""
-import torch
+"""Convolution, Deconvolution and Im2col: one geometry, one pair of kernels."""
 import torch.nn.functional as F
 
 from ..filler import new_param
+from ..kernels.products import convolve, convolve_backward
 from ..layer import Layer, register
 
 
@@ -57,17 +57,6 @@ class _Geometry:
         return out
 
 
-def _convolve(x, weight, bias, g, transposed, groups):
-    """The one place where convolutions are computed; x (N, C, spatial...)."""
-    return torch.ops.aten.convolution(x, weight, bias, g.stride, g.pad, g.dilation, transposed, [0] * g.axes, groups)
-
-
-def _convolve_backward(diff, x, weight, g, transposed, groups, wanted):
-    """[x diff, weight diff, bias diff], None where `wanted` has False: what is not wanted is not computed."""
-    return torch.ops.aten.convolution_backward(diff, x, weight, [diff.shape[1]], g.stride, g.pad, g.dilation,
-                                               transposed, [0] * g.axes, groups, wanted)
-
-
 class _BaseConvolution(Layer):
     """What Convolution and Deconvolution share: every bottom is filtered with the same weights into its own top."""
 
@@ -108,7 +97,7 @@ class _BaseConvolution(Layer):
         weight = self.blobs[0].tensor
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
         for b, t in zip(bottom, top):
-            y = _convolve(self._images(b.tensor), weight, bias, self.geometry, self.transposed, self.group)
+            y = convolve(self._images(b.tensor), weight, bias, self.geometry, self.transposed, self.group)
             t.tensor = y.reshape(t.shape)
 
     def backward(self, top, propagate_down, bottom):
@@ -117,8 +106,8 @@ class _BaseConvolution(Layer):
             wanted = [down] + learns
             if not any(wanted):
                 continue
-            diffs = _convolve_backward(self._images(t.diff_tensor), self._images(b.tensor), self.blobs[0].tensor,
-                                       self.geometry, self.transposed, self.group, wanted)
+            diffs = convolve_backward(self._images(t.diff_tensor), self._images(b.tensor), self.blobs[0].tensor,
+                                      self.geometry, self.transposed, self.group, wanted)
             if down:
                 b.diff_tensor = diffs[0].reshape(b.shape)
             for i in range(2):

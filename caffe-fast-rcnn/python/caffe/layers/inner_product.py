@@ -2,6 +2,7 @@
 import torch
 
 from ..filler import new_param
+from ..kernels.products import add_matmul, linear, matmul
 from ..layer import Layer, register
 
 
@@ -40,11 +41,8 @@ class InnerProduct(Layer):
         top[0].reshape(*shape[:self.axis], num_output)
 
     def forward(self, bottom, top):
-        x, weight = self._rows(bottom[0].tensor), self._weight()
-        if len(self.blobs) > 1:
-            y = torch.addmm(self.blobs[1].tensor, x, weight.t())        # (M, K) (K, num_output)
-        else:
-            y = x.mm(weight.t())
+        bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
+        y = linear(self._rows(bottom[0].tensor), self._weight(), bias)      # (M, K) (K, num_output)
         top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
@@ -53,11 +51,11 @@ class InnerProduct(Layer):
             # straight into the diff: fc6 of VGG16 has 103 million weights, a second copy would be 400 MB
             x = self._rows(bottom[0].tensor)
             a, b = (x, diff) if self.layer_param.inner_product_param.transpose else (diff, x)
-            self.blobs[0].mutable_diff_tensor().addmm_(a.t(), b)
+            add_matmul(self.blobs[0].mutable_diff_tensor(), a.t(), b)
         if len(self.blobs) > 1 and self.learns(1):
             self.blobs[1].add_diff(diff.sum(0))
         if propagate_down[0]:
-            bottom[0].diff_tensor = diff.mm(self._weight()).reshape(bottom[0].shape)
+            bottom[0].diff_tensor = matmul(diff, self._weight()).reshape(bottom[0].shape)
 
     def _rows(self, x):
         """(..., axes from `axis` on) -> (M, K)."""

@@ -1,0 +1,70 @@
+"""Products of activations and weights: convolutions and matrices, in the precision of `caffe.set_precision`.
+
+float32, tf32: the tensors as they are (on a GPU tf32 is a switch of PyTorch's, set by `set_precision`).
+bf16: both factors are rounded to bfloat16 (8 bits of mantissa, to nearest, ties to even) and their products are added
+up in float32.  Results, biases and parameter diffs are float32.
+- On a GPU, and on a CPU that multiplies bfloat16 (`common.native_bf16`), the factors are bfloat16 tensors and
+  PyTorch's own kernels run; these also write their results in bfloat16, one rounding more of at most 2^-8.
+- On any other CPU the rounded factors stay float32 tensors: the same products, at float32's speed.
+float64 (gradient checks) is never rounded.
+"""
+import torch
+
+from .. import common
+
+
+def rounded(x):
+    """x as a factor of a product: itself, or rounded to bfloat16 (the type of the result is bfloat16 or float32)."""
+    if common.precision() != "bf16" or x.dtype != torch.float32:
+        return x
+    low = x.to(torch.bfloat16)
+    return low if common.native_bf16() else low.to(torch.float32)
+
+
+def linear(x, weight, bias=None):
+    """x (M, K), weight (num_output, K), bias (num_output) or None -> (M, num_output)."""
+    left, right = rounded(x), rounded(weight).t()
+    if bias is None or left.dtype != x.dtype:
+        y = left.mm(right).to(x.dtype)
+        return y if bias is None else y.add_(bias)
+    return torch.addmm(bias, left, right)
+
+
+def matmul(a, b):
+    """a (M, K), b (K, N) -> (M, N)."""
+    return rounded(a).mm(rounded(b)).to(a.dtype)
+
+
+def add_matmul(out, a, b):
+    """out (M, N) += a (M, K) b (K, N), in place and without a second array of out's size where out's type allows it."""
+    left, right = rounded(a), rounded(b)
+    if left.dtype == out.dtype:
+        out.addmm_(left, right)
+    else:
+        out.add_(left.mm(right))
+
+
+def convolve(x, weight, bias, geometry, transposed, groups):
+    """x (N, C, spatial...), bias or None -> (N, num_output, spatial...); geometry: stride, pad, dilation, axes."""
+    left, right = rounded(x), rounded(weight)
+    native = left.dtype != x.dtype
+    y = torch.ops.aten.convolution(left, right, None if native else bias, geometry.stride, geometry.pad,
+                                   geometry.dilation, transposed, [0] * geometry.axes, groups)
+    if native:
+        y = y.to(x.dtype)
+        if bias is not None:
+            y += bias.view(-1, *[1] * geometry.axes)
+    return y
+
+
+def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
+    """[x diff, weight diff, bias diff], None where `wanted` has False: what is not wanted is not computed."""
+    factors = rounded(diff), rounded(x), rounded(weight)
+    exact_bias = wanted[2] and common.precision() == "bf16"     # the bias is in no product: its diff is not rounded
+    diffs = torch.ops.aten.convolution_backward(
+        *factors, [diff.shape[1]], geometry.stride, geometry.pad, geometry.dilation, transposed, [0] * geometry.axes,
+        groups, [wanted[0], wanted[1], wanted[2] and not exact_bias])
+    diffs = [d.to(x.dtype) if want else None for d, want in zip(diffs[:2], wanted)] + [diffs[2]]
+    if exact_bias:
+        diffs[2] = diff.sum([i for i in range(diff.dim()) if i != 1])
+    return diffs

@@ -1,0 +1,126 @@
+"""caffe.set_precision: what is rounded to bfloat16, what stays float32."""
+import caffe
+import numpy as np
+import pytest
+import torch
+from caffe import common
+from support.gradient import check_gradient
+from support.nets import net_from_text, solver_from_text
+from support.one_layer import forward_backward
+
+FC = 'type: "InnerProduct" inner_product_param { num_output: 5 %s }'
+CONV = 'type: "Convolution" convolution_param { num_output: 6 kernel_size: 3 pad: 1 %s }'
+DECONV = 'type: "Deconvolution" convolution_param { num_output: 6 kernel_size: 2 stride: 2 %s }'
+# layer, bottom, top, weights
+LAYERS = [(FC % "", (4, 7), (4, 5), (5, 7)), (FC % "transpose: true", (4, 7), (4, 5), (7, 5)),
+          (FC % "bias_term: false", (4, 7), (4, 5), (5, 7)),
+          (CONV % "", (2, 4, 5, 6), (2, 6, 5, 6), (6, 4, 3, 3)), (CONV % "group: 2", (1, 4, 5, 6), (1, 6, 5, 6), (6, 2, 3, 3)),
+          (DECONV % "", (2, 4, 3, 3), (2, 6, 6, 6), (4, 6, 2, 2))]
+
+NET = """
+layer { name: "data" type: "Input" top: "data" top: "label" input_param { shape { dim: 8 dim: 2 dim: 9 dim: 9 } shape { dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
+        num_output: 8 kernel_size: 3 weight_filler { type: "xavier" } bias_filler { type: "constant" value: 0.1 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
+"""
+
+
+@pytest.fixture(params=["rounded float32", "bfloat16 kernels"])
+def bf16(request, monkeypatch):
+    """bf16 by both ways of multiplying."""
+    monkeypatch.setattr(common, "native_bf16", lambda: request.param == "bfloat16 kernels")
+    caffe.set_precision("bf16")
+    yield request.param
+    caffe.set_precision("float32")
+
+
+@pytest.fixture(autouse=True)
+def float32_afterwards():
+    yield
+    caffe.set_precision("float32")
+
+
+def numbers(shape, seed):
+    return np.random.RandomState(seed).uniform(-2, 2, shape).astype(np.float32)
+
+
+def rounded(x):
+    return torch.tensor(x).bfloat16().float().numpy()
+
+
+def pass_of(text, bottom, top, weights, change=lambda x: x):
+    """(tops, bottom diffs, parameter diffs) of the layer on numbers that `change` went over; biases are whole numbers."""
+    params = [change(numbers(weights, 1)), np.arange(top[1], dtype=np.float32) if "bias_term" not in text else None]
+    return forward_backward(text, [change(numbers(bottom, 2))], [change(numbers(top, 3))],
+                            params=[p for p in params if p is not None])
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case[0])
+def test_factors_are_rounded_and_nothing_else(bf16, case):
+    got = pass_of(*case)
+    caffe.set_precision("float32")
+    want, exact = pass_of(*case, change=rounded), pass_of(*case)
+    if len(want[2]) > 1:
+        want[2][1] = exact[2][1]                # the bias is no factor: its diff is that of the numbers as they are
+    for mine, true in zip(sum(got, []), sum(want, [])):
+        assert mine.dtype == np.float32
+        # a bfloat16 kernel rounds its results too, some their partial sums: 2^-7 of the largest number
+        size = 2e-6 if bf16 == "rounded float32" else 2 ** -7
+        np.testing.assert_allclose(mine, true, rtol=0, atol=size * np.abs(true).max())
+    assert np.abs(got[0][0] - exact[0][0]).max() > 1e-3 and np.abs(got[2][0] - exact[2][0]).max() > 1e-3
+
+
+def test_weights_stay_as_they_are(bf16):
+    net = net_from_text(NET)
+    before = net.params["fc"][0].data.copy()
+    net.forward(data=numbers((8, 2, 9, 9), 4), label=np.arange(8) % 2)
+    net.backward()
+    assert (net.params["fc"][0].data == before).all() and (rounded(before) != before).any()
+    assert net.params["fc"][0].diff.dtype == net.blobs["conv"].data.dtype == np.float32
+    assert (rounded(net.params["conv"][0].diff) != net.params["conv"][0].diff).any() or bf16 == "bfloat16 kernels"
+
+
+def losses_of_training(folder, precision):
+    caffe.set_precision(precision)
+    caffe.set_random_seed(5)
+    solver = solver_from_text(NET, 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.9', folder)
+    solver.net.blobs["data"].data[...] = numbers((8, 2, 9, 9), 4)
+    solver.net.blobs["label"].data[...] = np.arange(8) % 2
+    losses = []
+    for _ in range(30):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data))
+    return np.array(losses)
+
+
+def test_training_learns_beside_float32(bf16, tmp_path):
+    low, full = losses_of_training(tmp_path, "bf16"), losses_of_training(tmp_path, "float32")
+    assert low[-1] < 0.05 * low[0]
+    np.testing.assert_allclose(low[:5], full[:5], rtol=0.03)
+    assert (low != full).any()
+
+
+def test_tf32_is_float32_on_the_cpu():
+    exact = pass_of(*LAYERS[3])
+    caffe.set_precision("tf32")
+    assert all((a == b).all() for a, b in zip(sum(pass_of(*LAYERS[3]), []), sum(exact, [])))
+
+
+@pytest.mark.parametrize("name, mode", [("tf32", "tf32"), ("float32", "ieee"), ("bf16", "ieee")])
+def test_switches_of_a_gpu(name, mode):
+    caffe.set_precision(name)
+    assert caffe.precision() == name
+    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == mode
+
+
+def test_float64_is_not_touched(bf16):
+    for text, bottom, _top, _weights in LAYERS[:4]:
+        check_gradient(text, [numbers(bottom, 6)])
+
+
+def test_unknown_name():
+    with pytest.raises(caffe.CaffeError, match="'half'.*float32, tf32, bf16"):
+        caffe.set_precision("half")
+    assert caffe.precision() == "float32"
