@@ -1,14 +1,19 @@
 """A net of a few hundred weights as prototxt files, from the builder of models/, to run the real tools on."""
 import importlib.util
+import sys
 
 from support.reference import ROOT
 
 
 def load_make_models():
     """The module tools/make_models.py."""
+    sys.path.insert(0, str(ROOT / "tools"))     # what it imports lies beside it
     spec = importlib.util.spec_from_file_location("make_models", ROOT / "tools" / "make_models.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     return module
 
 
