@@ -1,5 +1,6 @@
 """The Python layers at the two ends of the data's way: minibatches into the net, hard RoIs out of a pass over all."""
 import caffe
+import numpy as np
 import yaml
 from fast_rcnn.config import cfg
 from utils.errors import UserError
@@ -102,14 +103,21 @@ class OHEMDataLayer(caffe.Layer):
     Without cfg.TRAIN.BBOX_REG only the first 4 bottoms and 2 tops.  cls_prob (R, C), bbox_pred (R, 4*C); the tops are
     rows of the bottoms, by falling loss, BATCH_SIZE of them or fewer.  Selection as in roi_data_layer.ohem under
     cfg.TRAIN.OHEM_*.  What was mined is added to roi_data_layer.mining_stats.
+    In the first OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells, the bottoms are a sample already and go
+    through as they are (rpn.proposal_target_layer).
     """
 
     def setup(self, bottom, top):
         self._arrays, shapes = _roi_arrays(), _roi_shapes(_num_classes(self))
+        self._iteration = 0
         _check_count(self, "bottom", bottom, ("cls_prob", "bbox_pred") + self._arrays)
         _check_count(self, "top", top, [name + "_hard" for name in self._arrays])
         for i, name in enumerate(self._arrays):
             top[i].reshape(*shapes[name])
+
+    def set_iteration(self, iteration):
+        """How many iterations of the solver are done."""
+        self._iteration = iteration
 
     def reshape(self, bottom, top):
         pass
@@ -119,7 +127,8 @@ class OHEMDataLayer(caffe.Layer):
         arrays = [bottom[i + 2].data for i in range(len(self._arrays))]
         rois, labels = arrays[:2]
         loss = roi_losses(cls_prob, labels, *((bbox_pred, *arrays[2:]) if cfg.TRAIN.BBOX_REG else ()))
-        hard_inds = hard_roi_inds(loss, rois, labels)
+        warming_up = self._iteration < cfg.TRAIN.OHEM_WARMUP_ITERS
+        hard_inds = np.arange(len(loss)) if warming_up else hard_roi_inds(loss, rois, labels)
         stats.add(loss, hard_inds, rois, labels)
         for i, array in enumerate(arrays):
             _put(top[i], array[hard_inds])

@@ -55,7 +55,7 @@ def draw_sampled(roidb, rng):
                         "TRAIN.BATCH_SIZE or TRAIN.IMS_PER_BATCH" % (cfg.TRAIN.BATCH_SIZE, len(roidb)))
     fg_per_image = int(np.round(cfg.TRAIN.FG_FRACTION * rois_per_image))
     sizes = _draw_sizes(len(roidb), rng)
-    return Drawn(roidb, sizes, [_sample_rois(entry["max_overlaps"], fg_per_image, rois_per_image, rng)
+    return Drawn(roidb, sizes, [sample_rois(entry["max_overlaps"], fg_per_image, rois_per_image, rng)
                                 for entry in roidb])
 
 
@@ -64,7 +64,7 @@ def draw_all(roidb, rng):
     if cfg.TRAIN.BG_THRESH_LO != 0:
         raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0 (as "
                         "experiments/cfgs/fast_rcnn_ohem.yml does)" % cfg.TRAIN.BG_THRESH_LO)
-    return Drawn(roidb, _draw_sizes(len(roidb), rng), [_all_rois(entry["max_overlaps"]) for entry in roidb])
+    return Drawn(roidb, _draw_sizes(len(roidb), rng), [all_rois(entry["max_overlaps"]) for entry in roidb])
 
 
 def draw_rpn(roidb, rng):
@@ -139,7 +139,7 @@ def _get_image_blob(entries, sizes):
     return im_list_to_blob(ims), im_scales
 
 
-def _sample_rois(overlaps, fg_per_image, rois_per_image, rng):
+def sample_rois(overlaps, fg_per_image, rois_per_image, rng):
     """Indices of the foreground and of the background RoIs drawn from one image by their overlaps (R,)."""
     fg_inds = np.flatnonzero(overlaps >= cfg.TRAIN.FG_THRESH)
     if fg_inds.size:
@@ -150,7 +150,7 @@ def _sample_rois(overlaps, fg_per_image, rois_per_image, rng):
     return fg_inds, bg_inds
 
 
-def _all_rois(overlaps):
+def all_rois(overlaps):
     """Indices of all foreground and all background RoIs of one image.
 
     Overlap -1 marks crowds, and what they cover, in COCO: neither.  (The original takes them for background.)
@@ -175,7 +175,7 @@ def _roi_blobs(roidb, im_scales, samples, num_classes):
     blobs = {"rois": _rois(roidb, im_scales, keeps), "labels": np.concatenate(labels).astype(np.float32)}
     if cfg.TRAIN.BBOX_REG:
         targets = np.concatenate([entry["bbox_targets"][keep] for entry, keep in zip(roidb, keeps)])
-        blobs["bbox_targets"], inside = _expand_targets(targets, num_classes, cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
+        blobs["bbox_targets"], inside = expand_targets(targets, num_classes, cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
         blobs["bbox_inside_weights"], blobs["bbox_outside_weights"] = inside, (inside > 0).astype(np.float32)
     return blobs
 
@@ -189,7 +189,7 @@ def _rois(roidb, im_scales, keeps):
     return np.concatenate(parts)
 
 
-def _expand_targets(targets, num_classes, inside_weights):
+def expand_targets(targets, num_classes, inside_weights):
     """[class, dx, dy, dw, dh] rows (R, 5) -> targets and inside weights (R, 4*C), in the columns of the class."""
     rows = np.flatnonzero(targets[:, 0] > 0)
     columns = 4 * targets[rows, :1].astype(int) + np.arange(4)  # (F, 4)

@@ -4,9 +4,7 @@ import numpy as np
 import numpy.random as npr
 from fast_rcnn.bbox_transform import bbox_transform
 from fast_rcnn.config import cfg
-from roi_data_layer.minibatch import _all_rois as all_rois
-from roi_data_layer.minibatch import _expand_targets as expand_targets
-from roi_data_layer.minibatch import _sample_rois as sample_rois
+from roi_data_layer.minibatch import all_rois, expand_targets, sample_rois
 from roi_data_layer.mining_stats import stats
 from utils.cython_bbox import bbox_overlaps
 
