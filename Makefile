@@ -2,6 +2,8 @@
 # make test    set up, build, run all tests
 # make setup   the virtual environment .venv with the tested versions of requirements.txt
 # make build   the schema, the RoI kernels and the Cython modules
+# make bench   measure speed and memory beside peers: table, JSON and plot in output/bench (CAFFE_PYTHON=/path/to/python
+#              adds the C++ Caffe as a peer)
 # make clean   remove what was built (make distclean: also .venv, output/ and data/digits)
 #
 # Another Python: make demo PYTHON=python3.12   (3.11 or newer)
@@ -14,7 +16,7 @@ DEMO := output/demo
 DIGITNET := data/digits_pretrained/DigitNet.caffemodel
 DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
 
-.PHONY: help setup build test lint demo clean distclean
+.PHONY: help setup build test bench lint demo clean distclean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -34,6 +36,9 @@ build: setup
 
 test: build
 	$(PY) -m pytest
+
+bench: build
+	$(PY) benchmarks/run.py $(if $(CAFFE_PYTHON),--caffe-python $(CAFFE_PYTHON))
 
 lint: setup
 	$(PY) -m ruff check .

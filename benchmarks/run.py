@@ -1,0 +1,93 @@
+#!/usr/bin/env python
+"""Measures how fast the project is, each figure beside a peer's in the same run; table, JSON and plot in output/bench.
+
+    .venv/bin/python benchmarks/run.py [--only train/VGG16 roi_pooling] [--caffe-python /path/to/python]
+    .venv/bin/python benchmarks/run.py --show          # the table of what was measured, nothing measured anew
+"""
+import argparse
+import gc
+import os
+from dataclasses import dataclass, field
+
+import _paths
+import _report
+import caffe
+import conv_trunk
+import roi_pool
+import torch
+import train_iteration
+from _inputs import Sizes
+from _machine import description
+from utils.progress import progress
+
+FAMILIES = (train_iteration, conv_trunk, roi_pool)
+
+
+@dataclass
+class Settings:
+    """repeats of each median; sizes of the problems; caffe_python: an interpreter whose `caffe` is the C++ one."""
+
+    repeats: int = 5
+    sizes: Sizes = field(default_factory=Sizes)
+    caffe_python: str | None = None
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="cases whose name begins so (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs each median is of (default: 5)")
+    parser.add_argument("--caffe-python", metavar="PATH", help="a Python that has the C++ Caffe, as one more peer")
+    parser.add_argument("--threads", type=int, help="threads of every side (default: PyTorch's choice)")
+    parser.add_argument("--out", default=str(_paths.ROOT / "output" / "bench"), metavar="FOLDER")
+    parser.add_argument("--tiny", action="store_true", help="small problems, to see that everything runs")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases")
+    parser.add_argument("--show", action="store_true", help="print the table of an earlier run")
+    return parser.parse_args()
+
+
+def all_cases(sizes):
+    """{case name: function(settings) -> rows}."""
+    return {name: case for family in FAMILIES for name, case in family.cases(sizes).items()}
+
+
+def measure(cases, settings, path):
+    """Run the cases; each one's rows are stored at once."""
+    machine = description()
+    print(_report.machine_line(machine), flush=True)
+    for name, case in progress(list(cases.items()), "benchmarks", unit="cases"):
+        rows = case(settings)
+        _report.save(rows, name, machine, path)
+        print(_report.table([_report.load(path)[row.name] for row in rows]), flush=True)
+        gc.collect()
+
+
+def show(path, order):
+    """Print the table of everything measured so far and write its plot."""
+    rows = sorted(_report.load(path).values(), key=lambda row: order.index(row["case"]))
+    print("\n".join(sorted({_report.machine_line(row["machine"]) for row in rows})))
+    print(_report.table(rows))
+    _report.plot(rows, path.replace(".json", ".png"))
+    print("written: %s and .png" % path)
+
+
+def main():
+    args = parse_args()
+    caffe.set_log_level(1)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    sizes = Sizes.tiny() if args.tiny else Sizes()
+    cases, path = all_cases(sizes), os.path.join(args.out, "bench.json")
+    chosen = {name: case for name, case in cases.items() if not args.only or name.startswith(tuple(args.only))}
+    if not chosen:
+        raise SystemExit("error: --only %s: no such case; known: %s" % (" ".join(args.only), " ".join(cases)))
+    if args.list:
+        print("\n".join(chosen))
+        return
+    if not args.show:
+        measure(chosen, Settings(args.repeats, sizes, args.caffe_python), path)
+    show(path, list(cases))
+
+
+if __name__ == "__main__":
+    main()
