@@ -152,8 +152,6 @@ class SolverWrapper:
         if not layers:
             raise UserError("the train net in %s/solver.prototxt has no layer that takes a roidb; its data layer must "
                             "be the Python layer roi_data_layer.layer.RoIDataLayer" % self.output_dir)
-        if cfg.TRAIN.USE_PREFETCH:
-            print("TRAIN.USE_PREFETCH has no effect: minibatches are made between the iterations")
         for layer in layers:
             layer.set_roidb(roidb)
         return layers

@@ -9,7 +9,7 @@ from utils.errors import UserError
 
 from fast_rcnn.event_file import open_event_file
 
-COLUMNS = ("iter", "loss", "loss_cls", "loss_bbox") + mining_stats.NAMES + ("seconds",)
+COLUMNS = ("iter", "loss", "loss_cls", "loss_bbox") + mining_stats.NAMES + ("seconds", "data_wait")
 DIVERGED_REMEDY = "lower base_lr in the solver prototxt, or warm up with a small one first"
 LOSS_TYPES = {"SoftmaxWithLoss": "loss_cls", "SmoothL1Loss": "loss_bbox"}
 
@@ -19,8 +19,9 @@ class TrainingLog:
 
     Columns of metrics.csv: iter; loss, weighted sum of all losses; loss_cls, loss_bbox; with mining mean_loss_all and
     mean_loss_hard, mean loss of all RoIs and of the chosen ones, hard_fg and hard_gt, how many of the chosen ones of a
-    pass are foreground and ground truth; seconds an iteration.  Losses are those of the last pass of an iteration,
-    mining figures of all its passes.  What does not apply is empty.
+    pass are foreground and ground truth; seconds an iteration, data_wait of them for minibatches (`waited` of the data
+    layers).  Losses are those of the last pass of an iteration, mining figures of all its passes.  What does not apply
+    is empty.
     """
 
     def __init__(self, path, display, losses, start_iter=0, events=True):
@@ -29,7 +30,7 @@ class TrainingLog:
         events: whether a TensorBoard event file beside `path` gets the same rows.
         """
         self._path, self._display, self._losses = path, display, losses
-        self._sums, self._count, self._start = {}, 0, time.monotonic()
+        self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), 0.0
         mining_stats.stats.take()
         rows = _keep_rows(path, start_iter)
         self._events = open_event_file(os.path.dirname(path), rows) if events else None
@@ -44,7 +45,8 @@ class TrainingLog:
             self._sums[name] = self._sums.get(name, 0) + value
         self._count += 1
         if self._display and iteration % self._display == 0:
-            self._write_row(iteration)
+            waited = sum(getattr(layer, "waited", 0.0) for layer in net.layers)
+            self._write_row(iteration, waited)
 
     def _read_losses(self, net):
         values = {"loss": 0.0}
@@ -56,15 +58,16 @@ class TrainingLog:
                 values[column] = values.get(column, 0) + value
         return values
 
-    def _write_row(self, iteration):
+    def _write_row(self, iteration, waited):
         row = {name: total / self._count for name, total in self._sums.items()}
-        row.update(mining_stats.stats.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count)
+        row.update(mining_stats.stats.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count,
+                   data_wait=(waited - self._waited) / self._count)
         with open(self._path, "a", newline="") as f:
             csv.DictWriter(f, COLUMNS).writerow({name: _text(value) for name, value in row.items()})
         if self._events:
             self._events.add(row)
         print(_line(row), flush=True)
-        self._sums, self._count, self._start = {}, 0, time.monotonic()
+        self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), waited
 
 
 def _keep_rows(path, last_iter):
@@ -92,4 +95,5 @@ def _line(row):
         gt = "" if math.isnan(row["hard_gt"]) else ", %.1f ground truth" % row["hard_gt"]
         parts.append("mean loss of all RoIs %.4g, of the hard %.4g; hard RoIs: %.1f foreground%s;" % (
             row["mean_loss_all"], row["mean_loss_hard"], row["hard_fg"], gt))
-    return " ".join(parts + ["speed: %.3fs / iter" % row["seconds"]])
+    return " ".join(parts + ["speed: %.3fs / iter, data wait %.1f %%"
+                             % (row["seconds"], 100 * row["data_wait"] / row["seconds"])])

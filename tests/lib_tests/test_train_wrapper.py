@@ -1,6 +1,7 @@
 """Training from outside: snapshots, resume, stops, the log, and settings that contradict each other."""
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,6 +115,15 @@ def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one(tmp_path, ohem):
     assert column(parts, "iter") == ["2", "4", "6", "8"]
 
 
+@BOTH
+def test_prefetch_changes_no_weight(tmp_path, ohem):
+    folders = [tmp_path / name for name in ("ahead", "in_turn")]
+    for folder, prefetch in zip(folders, (True, False)):
+        folder.mkdir()
+        train_small(folder, ohem, 7, **{"TRAIN.USE_PREFETCH": prefetch, "TRAIN.SCALES": (32, 48)})
+    assert_same_weights(*(folder / "output" / "small_iter_7.caffemodel" for folder in folders), folders[0])
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_snapshots_and_resumes_bit_for_bit(tmp_path, number, code):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -179,7 +189,8 @@ def test_metrics_file(tmp_path, ohem, capsys):
     loss, cls, bbox = (np.array(column(tmp_path, name), float) for name in ("loss", "loss_cls", "loss_bbox"))
     np.testing.assert_allclose(loss, cls + bbox, rtol=1e-4)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Iteration")]
-    assert len(lines) == 3
+    assert len(lines) == 3 and all(re.search(r"speed: .*, data wait \d+\.\d %$", line) for line in lines)
+    assert all(0 <= float(wait) < float(all_) for wait, all_ in zip(column(tmp_path, "data_wait"), column(tmp_path, "seconds")))
     if ohem:
         mined, hard = (np.array(column(tmp_path, name), float) for name in ("mean_loss_all", "mean_loss_hard"))
         assert (hard > mined).all()
