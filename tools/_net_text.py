@@ -5,8 +5,10 @@ A net is a trunk (stages from "data" to the feature map the RoIs are pooled from
 from collections import namedtuple
 
 # trunk: list of stages;  pooled: RoI pooling gives pooled x pooled cells;  dropout: whether drop6 and drop7 follow
-# fc6 and fc7;  solver: what differs from SOLVER;  stride: pixels from one cell of the trunk's last map to the next
-Net = namedtuple("Net", "dataset name title classes trunk pooled fc6 fc7 dropout solver stride", defaults=(16,))
+# fc6 and fc7;  solver: what differs from SOLVER;  stride: pixels from one cell of the trunk's last map to the next;
+# roi_pool: names of the RoI pooling layer and of its top;  scale_train: of the dropout layers, None: Caffe's default
+Net = namedtuple("Net", "dataset name title classes trunk pooled fc6 fc7 dropout solver stride roi_pool scale_train",
+                 defaults=(16, ("roi_pool5", "pool5"), None))
 # num_output;  std: of the gaussian that fills the weights where the weights file has none;  lr: their lr_mult
 Fc = namedtuple("Fc", "num_output std lr", defaults=(1,))
 
@@ -60,15 +62,15 @@ def conv(name, num_output, kernel, stride=None, pad=None, lr=1, bias_lr=None, fi
                            + layer(relu, "ReLU", [name], [name]), name)
 
 
-def pool(name, kernel, stride):
+def pool(name, kernel, stride, pad=None):
     """Max pooling."""
-    body = message("pooling_param", pool="MAX", kernel_size=kernel, stride=stride)
+    body = message("pooling_param", pool="MAX", kernel_size=kernel, stride=stride, pad=pad)
     return lambda bottom: (layer(name, "Pooling", [bottom], [name], body), name)
 
 
-def lrn(name):
-    """Local response normalisation across channels, with VGG_CNN_M's numbers."""
-    body = message("lrn_param", local_size=5, alpha=0.0005, beta=0.75, k=2)
+def lrn(name, local_size=5, alpha=0.0005, k=2, region=None):
+    """Local response normalisation, with VGG_CNN_M's numbers unless others are given."""
+    body = message("lrn_param", local_size=local_size, alpha=alpha, beta=0.75, k=k, norm_region=region)
     return lambda bottom: (layer(name, "LRN", [bottom], [name], body), name)
 
 
@@ -121,17 +123,23 @@ def inner_product(method, name, bottom, num_output, fillers, readonly, lr=1):
 def roi_body(net, method, features, rois="rois", readonly=False):
     """RoI pooling, fc6 and fc7."""
     tail = "_readonly" if readonly else ""
+    name, top = net.roi_pool
+    return (layer(name + tail, "ROIPooling", [features, rois], [top + tail], *propagate(not readonly, False),
+                  message("roi_pooling_param", pooled_w=net.pooled, pooled_h=net.pooled, spatial_scale=1 / net.stride))
+            + fc_layers(net, method, top, readonly))
+
+
+def fc_layers(net, method, bottom, readonly=False):
+    """fc6 and fc7 with what follows each."""
+    text, tail = "", "_readonly" if readonly else ""
     stop = propagate(False) if readonly else []
-    text = layer("roi_pool5" + tail, "ROIPooling", [features, rois], ["pool5" + tail], *propagate(not readonly, False),
-                 message("roi_pooling_param", pooled_w=net.pooled, pooled_h=net.pooled, spatial_scale=1 / net.stride))
-    bottom = "pool5"
     for number, fc in ((6, net.fc6), (7, net.fc7)):
         top = "fc%d" % number
         text += inner_product(method, top, bottom, fc.num_output, gaussian(fc.std, 0.1), readonly, fc.lr)
         text += layer("relu%d%s" % (number, tail), "ReLU", [top + tail], [top + tail], *stop)
         if net.dropout:
             text += layer("drop%d%s" % (number, tail), "Dropout", [top + tail], [top + tail], *stop,
-                          message("dropout_param", dropout_ratio=0.5))
+                          message("dropout_param", dropout_ratio=0.5, scale_train=net.scale_train))
         bottom = top
     return text
 

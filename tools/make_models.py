@@ -8,6 +8,7 @@ those of the original and of py-faster-rcnn, so that published weights load.
 """
 from pathlib import Path
 
+import _faster_rcnn_models
 from _net_text import (
     BLOBS,
     SOLVER,
@@ -109,6 +110,11 @@ VGG_CNN_M_1024 = [conv("conv1", 96, 7, stride=2, lr=0), lrn("norm1"), pool("pool
                   conv("conv2", 256, 5, stride=2, pad=1), lrn("norm2"), pool("pool2", 3, 2),
                   conv("conv3", 512, 3, pad=1), conv("conv4", 512, 3, pad=1), conv("conv5", 512, 3, pad=1)]
 
+ZF_LRN = {"local_size": 3, "alpha": 0.00005, "k": None, "region": "WITHIN_CHANNEL"}
+ZF = [conv("conv1", 96, 7, stride=2, pad=3), lrn("norm1", **ZF_LRN), pool("pool1", 3, 2, pad=1),
+      conv("conv2", 256, 5, stride=2, pad=2), lrn("norm2", **ZF_LRN), pool("pool2", 3, 2, pad=1),
+      conv("conv3", 384, 3, pad=1), conv("conv4", 384, 3, pad=1), conv("conv5", 256, 3, pad=1)]
+
 SQUEEZENET = [conv("conv1", 96, 7, stride=2, lr=0, relu="relu_conv1"), pool("pool1", 3, 2),
               fire(2, 16, 64, lr=0), fire(3, 16, 64, lr=0), fire(4, 32, 128, lr=0), pool("pool4", 3, 2),
               fire(5, 32, 128, lr=0), fire(6, 48, 192, lr=0), fire(7, 48, 192, lr=0),
@@ -127,6 +133,8 @@ NETS = [
         dropout=True, solver={}),
     Net("pascal_voc", "VGG_CNN_M_1024", "VGG_CNN_M_1024", 21, VGG_CNN_M_1024, pooled=6, fc6=Fc(4096, 0.005),
         fc7=Fc(1024, 0.005), dropout=True, solver={}),
+    Net("pascal_voc", "ZF", "ZF", 21, ZF, pooled=6, fc6=Fc(4096, 0.005), fc7=Fc(4096, 0.005), dropout=True, solver={},
+        roi_pool=("roi_pool_conv5", "roi_pool_conv5"), scale_train=False),
     Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
         fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
     Net("digits", "DigitNet", "DigitNet", 11, DIGITNET, pooled=6, fc6=Fc(256, 0.034), fc7=Fc(128, 0.09),
@@ -153,6 +161,9 @@ def files(net):
 def all_files():
     """{path relative to models/: text} of everything there."""
     texts = {path: text for net in NETS for path, text in files(net).items()}
+    for net in NETS:
+        for path, text in _faster_rcnn_models.files(net).items():
+            texts["%s/%s/%s" % (net.dataset, net.name, path)] = text
     texts["imagenet/VGG16/deploy.prototxt"] = classifier_text(
         "VGG_ILSVRC_16_layers", VGG16 + [pool("pool5", 2, 2)], [("fc6", 4096), ("fc7", 4096), ("fc8", 1000)])
     return texts

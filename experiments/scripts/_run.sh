@@ -4,13 +4,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+case $METHOD in
+  faster_rcnn_end2end*) TABLE=settings_end2end.txt ;;
+  *) TABLE=settings.txt ;;
+esac
+
+datasets() {
+  awk '/^[^#]/ { printf " %s", $1 }' "experiments/scripts/$TABLE"
+}
+
 usage() {
   cat <<TEXT
 Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
   GPU_ID   number of the GPU, or cpu
-  NET      VGG16, VGG_CNN_M_1024, SqueezeNet or DigitNet (a folder below models/*/)
-  DATASET  pascal_voc (default), pascal_voc_07+12, pascal_voc_12, pascal_voc_07++12, coco or digits: the rows of
-           experiments/scripts/settings.txt; your own: voc:FOLDER in VOC's layout with the sets trainval and test,
+  NET      VGG16, VGG_CNN_M_1024, ZF, SqueezeNet or DigitNet (a folder below models/*/)
+  DATASET  pascal_voc (default), or another row of experiments/scripts/$TABLE:
+          $(datasets); your own: voc:FOLDER in VOC's layout with the sets trainval and test,
            or coco:FOLDER with trainval.json, test.json and images/
   --set    settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
@@ -52,9 +61,8 @@ case $DATASET in
     TRAIN_IMDB=$DATASET/trainval.json@${DATASET#coco:}/images TEST_IMDB=$DATASET/test.json@${DATASET#coco:}/images
     DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
   *)
-    ROW=$(awk -v name="$DATASET" '$1 == name { print $2, $3, $4, $5, $6 }' experiments/scripts/settings.txt)
-    [[ -n $ROW ]] || fail "unknown data set $DATASET; use voc:FOLDER, coco:FOLDER or one of:" \
-      $(awk '/^[^#]/ { print $1 }' experiments/scripts/settings.txt)
+    ROW=$(awk -v name="$DATASET" '$1 == name { print $2, $3, $4, $5, $6 }' "experiments/scripts/$TABLE")
+    [[ -n $ROW ]] || fail "unknown data set $DATASET; use voc:FOLDER, coco:FOLDER or one of:$(datasets)"
     read -r TRAIN_IMDB TEST_IMDB SOLVER DEFAULT_ITERS PAPER_ITERS <<< "$ROW" ;;
 esac
 
@@ -82,7 +90,7 @@ ITERS=${ITERS:-$DEFAULT_ITERS}
 WEIGHTS=${WEIGHTS:-$DEFAULT_WEIGHTS}
 
 CFG_ARGS=()
-for NAME in "$METHOD" "$NET"; do
+for NAME in "$METHOD" "$NET" "${METHOD}_$NET"; do
   if [[ -f experiments/cfgs/$NAME.yml ]]; then
     CFG_ARGS+=(--cfg "experiments/cfgs/$NAME.yml")
   fi

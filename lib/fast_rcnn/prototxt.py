@@ -73,10 +73,13 @@ def adapt_net(path, num_classes, folder=None):
 def find_bbox_pred(net_param, num_output):
     """Name of the layer that predicts the boxes; None in a net that does not learn any.
 
-    It is the InnerProduct or Convolution of num_output outputs whose top is the first bottom of a SmoothL1Loss;
-    failing that, the one called bbox_pred.  UserError when there is a SmoothL1Loss and neither.
+    It is the InnerProduct or Convolution of num_output outputs whose top is the first bottom of a SmoothL1Loss that
+    learns no anchors; failing that, the one called bbox_pred.  UserError when there is a SmoothL1Loss and neither.
     """
-    predictions = {layer.bottom[0] for layer in net_param.layer if layer.type == "SmoothL1Loss"}
+    of_anchors = {top for layer in net_param.layer if layer.python_param.layer == "AnchorTargetLayer"
+                  for top in layer.top}
+    predictions = {layer.bottom[0] for layer in net_param.layer
+                   if layer.type == "SmoothL1Loss" and not of_anchors.intersection(layer.bottom)}
     candidates = [layer for layer in net_param.layer if layer.type in ("InnerProduct", "Convolution")]
     by_role = [layer for layer in candidates
                if predictions.intersection(layer.top) and _weights_param(layer).num_output == num_output]

@@ -72,6 +72,7 @@ class SolverWrapper:
         os.makedirs(self.output_dir, exist_ok=True)
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1])
         check_settings(net_param)
+        check_rpn_settings(net_param)
         losses = loss_blobs(net_param)
         self._bbox_pred = self.bbox_means = self.bbox_stds = None
         if cfg.TRAIN.BBOX_REG:
@@ -82,6 +83,7 @@ class SolverWrapper:
         if pretrained_model is not None and resume is None:
             load_pretrained(self.solver.net, pretrained_model)
         self._data_layers = self._feed(roidb)
+        self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
         if resume is not None:
             self._restore(resume)
         print("Training on %d images; output goes to %s" % (len(roidb), self.output_dir), flush=True)
@@ -96,6 +98,8 @@ class SolverWrapper:
         paths, solver, every = [], self.solver, cfg.TRAIN.SNAPSHOT_ITERS
         with StopSignals() as stop:
             for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
+                for layer in self._warming_layers:
+                    layer.set_iteration(solver.iter)
                 solver.step(1)
                 self._log.add(solver.iter, solver.net)
                 if solver.iter == max_iters or stop.received or (every > 0 and solver.iter % every == 0):
@@ -208,6 +212,19 @@ def check_settings(net_param):
     if train.BATCH_SIZE % train.IMS_PER_BATCH and (not mines or train.OHEM_PER_IMAGE):
         raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of TRAIN.IMS_PER_BATCH (%d images)"
                         % (train.BATCH_SIZE, train.IMS_PER_BATCH))
+
+
+def check_rpn_settings(net_param):
+    """As check_settings, for what concerns nets that propose their RoIs themselves."""
+    end_to_end, train = "ProposalTargetLayer" in python_classes(net_param), cfg.TRAIN
+    unknown_scale = train.BBOX_NORMALIZE_TARGETS and not train.BBOX_NORMALIZE_TARGETS_PRECOMPUTED
+    if end_to_end and (unknown_scale or not train.BBOX_REG):
+        raise UserError("the net %s makes the box targets of its own proposals, whose statistics nobody knows "
+                        "beforehand; set TRAIN.BBOX_REG True and TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED True, as "
+                        "experiments/cfgs/faster_rcnn_end2end.yml does" % net_param.name)
+    if train.OHEM_WARMUP_ITERS and not (end_to_end and train.USE_OHEM):
+        raise UserError("TRAIN.OHEM_WARMUP_ITERS is %d, but the net %s does not mine its own proposals; set it to 0, "
+                        "or train a faster_rcnn_end2end_ohem model" % (train.OHEM_WARMUP_ITERS, net_param.name))
 
 
 def _find(path, solver_prototxt):

@@ -9,7 +9,8 @@ from utils.errors import UserError
 
 from fast_rcnn.event_file import open_event_file
 
-COLUMNS = ("iter", "loss", "loss_cls", "loss_bbox") + mining_stats.NAMES + ("seconds", "data_wait")
+COLUMNS = (("iter", "loss", "loss_cls", "loss_bbox", "rpn_loss_cls", "rpn_loss_bbox") + mining_stats.NAMES
+           + ("seconds", "data_wait"))
 DIVERGED_REMEDY = "lower base_lr in the solver prototxt, or warm up with a small one first"
 LOSS_TYPES = {"SoftmaxWithLoss": "loss_cls", "SmoothL1Loss": "loss_bbox"}
 
@@ -17,11 +18,11 @@ LOSS_TYPES = {"SoftmaxWithLoss": "loss_cls", "SmoothL1Loss": "loss_bbox"}
 class TrainingLog:
     """Means over the iterations since the last row.
 
-    Columns of metrics.csv: iter; loss, weighted sum of all losses; loss_cls, loss_bbox; with mining mean_loss_all and
-    mean_loss_hard, mean loss of all RoIs and of the chosen ones, hard_fg and hard_gt, how many of the chosen ones of a
-    pass are foreground and ground truth; seconds an iteration, data_wait of them for minibatches (`waited` of the data
-    layers).  Losses are those of the last pass of an iteration, mining figures of all its passes.  What does not apply
-    is empty.
+    Columns of metrics.csv: iter; loss, weighted sum of all losses; loss_cls, loss_bbox, and rpn_loss_cls, rpn_loss_bbox
+    of losses whose blobs are called rpn...; with mining mean_loss_all and mean_loss_hard, mean loss of all RoIs and of
+    the chosen ones, hard_fg and hard_gt, how many of the chosen ones of a pass are foreground and ground truth; seconds
+    an iteration, data_wait of them for minibatches (`waited` of the data layers).  Losses are those of the last pass of
+    an iteration, mining figures of all its passes.  What does not apply is empty.
     """
 
     def __init__(self, path, display, losses, start_iter=0, events=True):
@@ -55,6 +56,7 @@ class TrainingLog:
             values["loss"] += value
             column = LOSS_TYPES.get(layer_type)
             if column:
+                column = "rpn_" + column if blob.startswith("rpn") else column
                 values[column] = values.get(column, 0) + value
         return values
 
