@@ -10,11 +10,17 @@ from .common import (
     set_log_level,
     set_mode_cpu,
     set_mode_gpu,
+    set_multiprocess,
     set_precision,
     set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
 )
 from .layer import Layer, layer_type_list
 from .net import Net
+from .parallel import NCCL, LostProcess
 from .solver import (
     AdaDeltaSolver,
     AdaGradSolver,
@@ -27,7 +33,8 @@ from .solver import (
 
 __version__ = "1.0.0"
 __all__ = [
-    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "NesterovSolver", "Net",
-    "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "get_solver", "layer_type_list", "layers", "precision", "proto",
-    "set_device", "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_precision", "set_random_seed",
+    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "LostProcess", "NCCL",
+    "NesterovSolver", "Net", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "get_solver", "layer_type_list", "layers",
+    "precision", "proto", "set_device", "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_multiprocess",
+    "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank",
 ]

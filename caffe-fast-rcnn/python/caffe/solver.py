@@ -10,6 +10,7 @@ from . import common
 from .common import CaffeError, log
 from .lr_policy import learning_rate
 from .net import Net
+from .parallel import NCCL
 from .proto import caffe_pb2
 from .update_rules import HISTORY, RULES
 from .util.files import read_text_proto
@@ -42,7 +43,8 @@ class Solver:
         learning_rate(self.param, 0)
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed)
-        self.iter, self._current_step, self._callbacks = 0, 0, []
+        self.iter, self._current_step, self._callbacks, self._nccl = 0, 0, [], None
+        self.in_last_pass = False       # of the iter_size passes of an iteration
         self._losses = deque(maxlen=max(1, self.param.average_loss))
         self.net = Net(self._train_net_param(), phase=common.TRAIN, level=self.param.train_state.level,
                        stages=list(self.param.train_state.stage))
@@ -71,7 +73,13 @@ class Solver:
     # ---- training
 
     def add_callback(self, on_start, on_gradients_ready=None):
-        """Call on_start() before each iteration's first pass, on_gradients_ready() before the update."""
+        """Call on_start() before each iteration's first pass, on_gradients_ready() before the update.
+
+        Or add_callback(nccl), a caffe.NCCL: the processes share their gradients, and the loss that is displayed.
+        """
+        if isinstance(on_start, NCCL):
+            self._nccl = on_start
+            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start, on_gradients_ready))
 
     def solve(self, resume_file=None):
@@ -79,7 +87,8 @@ class Solver:
         if resume_file:
             self.restore(resume_file)
         self.step(self.param.max_iter - self.iter)
-        if self.param.snapshot_after_train and (not self.param.snapshot or self.iter % self.param.snapshot):
+        written = self.param.snapshot and self.iter % self.param.snapshot == 0
+        if self.param.snapshot_after_train and not written and not common.solver_rank():
             self.snapshot()
         log("solver.cpp:321", "Optimization Done.")
 
@@ -98,7 +107,7 @@ class Solver:
                     on_gradients_ready()
             self.apply_update()
             self.iter += 1
-            if self.param.snapshot and self.iter % self.param.snapshot == 0:
+            if self.param.snapshot and self.iter % self.param.snapshot == 0 and not common.solver_rank():
                 self.snapshot()
 
     @property
@@ -107,13 +116,17 @@ class Solver:
 
     def _forward_backward(self):
         loss = 0
-        for _ in range(self.param.iter_size):
+        for number in range(self.param.iter_size):
             loss = loss + self.net.forward_from_to()
+            self.in_last_pass = number == self.param.iter_size - 1
             self.net.backward_from_to()
+            self.in_last_pass = False
         return loss / self.param.iter_size
 
     def _log_loss(self):
         smoothed = float(sum(self._losses)) / len(self._losses)
+        if self._nccl:
+            smoothed, = self._nccl.mean([smoothed])
         log("solver.cpp:228", "Iteration %d, loss = %.6g" % (self.iter, smoothed))
         log_outputs(self.net, "Train", "solver.cpp:244")
 
@@ -157,6 +170,8 @@ class Solver:
 
     def _test_if_due(self):
         p = self.param
+        if common.solver_rank():
+            return
         if p.test_interval and self.iter % p.test_interval == 0 and (self.iter or p.test_initialization):
             for number, net in enumerate(self.test_nets):
                 self._test(number, net)

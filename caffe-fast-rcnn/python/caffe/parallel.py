@@ -1,0 +1,178 @@
+"""Training in several processes: each has a solver and data of its own, and all make the same update.
+
+pycaffe's NCCL on torch.distributed: gloo on the CPU, nccl (and gloo for numbers that are not gradients) on GPUs.
+"""
+import datetime
+import os
+import socket
+import time
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+
+from . import common
+from .common import CaffeError
+from .gradient_buckets import make_buckets
+
+TIMEOUT = datetime.timedelta(minutes=30)    # for a process that stands still; one that ends is noticed at once
+SECONDS_TO_DIE = 5                          # from a closed connection to the end of the process behind it
+
+
+class LostProcess(CaffeError):
+    """Another process of the run ended.  ranks: which, as far as is known; first_left: the lowest of the others."""
+
+    def __init__(self, message, ranks):
+        super().__init__(message)
+        self.ranks = ranks
+        self.first_left = min(set(range(common.solver_count())) - set(ranks), default=0)
+
+
+class NCCL:
+    """What binds the solvers of several processes together.
+
+        caffe.set_solver_count(2); caffe.set_solver_rank(rank); caffe.set_multiprocess(True)
+        solver = caffe.get_solver("solver.prototxt")
+        nccl = caffe.NCCL(solver, uid)              # uid: the NCCL.new_uid() of one process, told to the others
+        nccl.bcast()                                # all start from the weights of rank 0
+        solver.add_callback(nccl)                   # before each update, diffs become their mean over the processes
+        if solver.param.layer_wise_reduce:          # (the default)
+            solver.net.after_backward(nccl)         # ... and set out while backward still runs
+
+    One update of N processes is that of one process with N times the iter_size on the same data.  With a solver_count
+    of 1 nothing is sent.  Beyond pycaffe: solver None only joins the processes; mean, gather and root_first; a process
+    that ends raises LostProcess in the others.
+    """
+
+    def __init__(self, solver, uid):
+        self._solver, self._buckets, self._works = solver, [], []
+        self.count, self.rank = common.solver_count(), common.solver_rank()
+        if not 0 <= self.rank < self.count:
+            raise CaffeError("NCCL: solver_rank is %d, solver_count %d; expected 0 <= rank < count"
+                             % (self.rank, self.count))
+        if self.count == 1:
+            return
+        if not common.multiprocess():
+            raise CaffeError("NCCL: solvers are processes here, not threads; call caffe.set_multiprocess(True)")
+        self._join(uid)
+        if solver is not None:
+            self._buckets = make_buckets(solver.net)
+
+    @staticmethod
+    def new_uid():
+        """Where the processes of one run meet: torchrun's address under torchrun, else a free port of this machine."""
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            return "env://"
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return "tcp://127.0.0.1:%d" % s.getsockname()[1]
+
+    def _join(self, uid):
+        with self._in_touch():
+            if not dist.is_initialized():
+                backend = "cpu:gloo,cuda:nccl" if common.device().type == "cuda" else "gloo"
+                dist.init_process_group(backend, init_method=uid, rank=self.rank, world_size=self.count,
+                                        timeout=TIMEOUT)
+            self._processes = [None] * self.count       # (host, process id) by rank
+            dist.all_gather_object(self._processes, (socket.gethostname(), os.getpid()))
+
+    # ---- pycaffe's
+
+    def bcast(self):
+        """Give all processes the parameters of rank 0."""
+        if self.count > 1:
+            with self._in_touch(), torch.no_grad():
+                for blob in self._solver.net.learnable_params:
+                    dist.broadcast(blob.mutable_tensor(), 0)
+
+    def on_start(self):
+        """An iteration begins."""
+        self._works = []
+
+    def __call__(self, layer):
+        """Backward of layer number `layer` is done: send the buckets that are full, in an iteration's last pass."""
+        if self._solver.in_last_pass:
+            self._send(layer)
+
+    def on_gradients_ready(self):
+        """Return when all diffs are their mean over the processes."""
+        self._send(0)
+        if common.device().type == "cuda":      # gloo notices a lost process at once, nccl does not
+            self.mean([])
+        for bucket, work in zip(self._buckets, self._works):
+            with self._in_touch():
+                work.wait()
+            bucket.flat.div_(self.count)
+
+    def _send(self, layer):
+        """Start the way of the buckets that backward will not write to any more, having come to `layer`."""
+        while len(self._works) < len(self._buckets) and self._buckets[len(self._works)].ready >= layer:
+            bucket = self._buckets[len(self._works)]
+            bucket.collect()
+            with self._in_touch():
+                self._works.append(dist.all_reduce(bucket.flat, async_op=True))
+
+    # ---- beyond pycaffe
+
+    def mean(self, values):
+        """The mean over the processes of each of some numbers, a list of the same length in each; waits for all."""
+        if self.count == 1:
+            return list(values)
+        total = torch.tensor([float(value) for value in values] + [0.0], dtype=torch.float64)
+        with self._in_touch():
+            dist.all_reduce(total)
+        return (total[:-1] / self.count).tolist()
+
+    def gather(self, item):
+        """[item of each process] in rank 0, None in the others; items that pickle can write."""
+        if self.count == 1:
+            return [item]
+        items = [None] * self.count if self.rank == 0 else None
+        with self._in_touch():
+            dist.gather_object(item, items)
+        return items
+
+    @contextmanager
+    def root_first(self):
+        """Within it rank 0 works alone; then the others do, and find the files that it made."""
+        if self.rank:
+            self.mean([])
+        yield
+        if not self.rank:
+            self.mean([])
+
+    # ---- when a process ends
+
+    @contextmanager
+    def _in_touch(self):
+        try:
+            yield
+        except RuntimeError as e:
+            raise self._lost(e) from e
+
+    def _lost(self, error):
+        """LostProcess that names the processes of this machine that are no more; looks for some seconds."""
+        deadline, lost = time.monotonic() + SECONDS_TO_DIE, []
+        while not lost and time.monotonic() < deadline:
+            time.sleep(0.1)
+            lost = [rank for rank, (host, pid) in enumerate(getattr(self, "_processes", ()))
+                    if host == socket.gethostname() and not _is_alive(pid)]
+        if lost:
+            return LostProcess("rank %s of the %d processes of this run ended or was killed"
+                               % (" and ".join(map(str, lost)), self.count), lost)
+        return LostProcess("rank %d lost touch with the others of the %d processes of this run (%s)"
+                           % (self.rank, self.count, " ".join(str(error).split())[:200]), [])
+
+
+def _is_alive(pid):
+    """Whether a process runs; one that ended and whose parent did not ask yet does not."""
+    try:
+        os.kill(pid, 0)
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    except OSError:                             # no /proc: not Linux
+        return True

@@ -1,0 +1,81 @@
+"""Training in several processes: one update is that of one process with as many passes; a lost process is noticed."""
+import re
+import signal
+
+import caffe
+import numpy as np
+import pytest
+from caffe.gradient_buckets import make_buckets
+from support.parallel_solver import ITERS, make_solver, say_who_is_left, train_rank, weights
+from support.ranks import run_ranks
+
+
+@pytest.mark.parametrize("count, iter_size, layer_wise", [(2, 2, True), (3, 1, False)])
+def test_many_processes_equal_one_with_as_many_passes(tmp_path, capfd, count, iter_size, layer_wise):
+    """Weights of all parameters to float32's rounding: shared, of a Python layer, frozen; decay, momentum."""
+    codes, _, log = run_ranks(count, train_rank, tmp_path, iter_size, layer_wise)
+    assert codes == [0] * count, log
+    early = [0] * (iter_size - 1) + [2] if layer_wise else [0]  # `last` and the Python layer, in an iteration's last pass
+    one = make_solver(tmp_path / "one", count * iter_size)
+    capfd.readouterr()
+    one.step(ITERS)
+    for rank in range(count):
+        with np.load(tmp_path / ("rank%d.npz" % rank)) as theirs:
+            assert set(theirs.files) == {"sent", *weights(one)} and theirs["sent"].tolist() == early * ITERS
+            for name, array in weights(one).items():
+                np.testing.assert_allclose(theirs[name], array, rtol=2e-5, atol=1e-6, err_msg=name)
+    losses = [[float(x) for x in re.findall(r"Iteration \d+, loss = (\S+)", text)] for text in (log, capfd.readouterr().err)]
+    assert len(losses[0]) == ITERS                              # rank 0 alone says them: the means over the processes
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    assert [sorted(path.name for path in (tmp_path / name).glob("*.caffemodel")) for name in ("rank0", "rank1")] == [
+        ["snap_iter_2.caffemodel", "snap_iter_4.caffemodel"], []]
+
+
+def test_buckets_are_in_the_order_of_backward_and_leave_shared_parameters_to_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("caffe.gradient_buckets.BUCKET_BYTES", 40)
+    net = make_solver(tmp_path, 1).net
+    numbers = {name: number for number, name in enumerate(net.layer_dict)}
+    assert [(bucket.ready, bucket.flat.numel()) for bucket in make_buckets(net)] == [
+        (numbers["last"], 8), (numbers["offset"], 3), (numbers["first"], 9), (numbers["first"], 3)]
+
+
+def test_buckets_hold_the_diffs_and_copy_those_that_were_replaced(tmp_path):
+    net = make_solver(tmp_path, 1).net
+    bucket, = make_buckets(net)
+    net.forward()
+    net.backward()
+    bucket.collect()
+    numbers = bucket.flat.clone()
+    assert numbers.any() and (numbers[:6].numpy() == net.params["last"][0].diff.ravel()).all()
+    net.clear_param_diffs()
+    assert not bucket.flat.any()
+    net.forward()
+    net.params["last"][0].diff_tensor = net.params["last"][0].diff_tensor + 7
+    bucket.collect()
+    assert (bucket.flat[:6] == 7).all()
+
+
+def test_a_killed_process_is_named_by_the_others():
+    codes, said, log = run_ranks(3, say_who_is_left)
+    assert codes == [7, -signal.SIGKILL, 7], log
+    assert "0 0 rank 1 of the 3 processes of this run ended or was killed" in said
+
+
+def test_ranks_outside_the_count_and_threads_are_refused():
+    caffe.set_solver_count(2)
+    try:
+        with pytest.raises(caffe.CaffeError, match=r"call caffe.set_multiprocess\(True\)"):
+            caffe.NCCL(None, "env://")
+        caffe.set_solver_rank(2)
+        with pytest.raises(caffe.CaffeError, match="solver_rank is 2, solver_count 2"):
+            caffe.NCCL(None, "env://")
+    finally:
+        caffe.set_solver_count(1)
+        caffe.set_solver_rank(0)
+
+
+def test_alone_nothing_is_sent(tmp_path):
+    nccl = caffe.NCCL(make_solver(tmp_path, 1), caffe.NCCL.new_uid())
+    nccl.bcast()
+    with nccl.root_first():
+        assert nccl.mean([3]) == [3] and nccl.gather("a") == ["a"]
