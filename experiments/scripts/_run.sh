@@ -24,7 +24,9 @@ Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
   --set    settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
            SCHEDULE=paper (the paper's longer one, where the table has it),
-           PRECISION (float32, tf32 or bf16: how training and testing multiply)
+           PRECISION (float32, tf32 or bf16: how training and testing multiply),
+           PLUS=M (train and test at several scales), B (test in two stages with voting) or M+B,
+           TRAINED (a .caffemodel: only test it)
 TEXT
 }
 
@@ -87,14 +89,44 @@ case ${SCHEDULE:-} in
 esac
 [[ -f $MODEL/$SOLVER.prototxt ]] || fail "$NET has no $MODEL/$SOLVER.prototxt, the schedule for $DATASET"
 ITERS=${ITERS:-$DEFAULT_ITERS}
+
+# ---- settings of the method: the last file wins; what differs from the method alone is kept in a folder of its own
+CFGS=("$METHOD" "$NET" "${METHOD}_$NET") EXPERIMENT=$METHOD
+PLUS=${PLUS:-}
+case $PLUS in
+  '' | B) ;;
+  M | M+B) CFGS+=(multiscale "multiscale_$NET") EXPERIMENT+=_multiscale ;;
+  *) fail "unknown PLUS $PLUS; use M, B or M+B" ;;
+esac
+if [[ $DATASET == *+coco ]]; then
+  DEFAULT_WEIGHTS=output/$EXPERIMENT/coco_2014_trainval/${NET,,}_fast_rcnn_iter_240000.caffemodel
+  EXPERIMENT+=_from_coco
+  [[ -n ${WEIGHTS:-}${TRAINED:-} || -f $DEFAULT_WEIGHTS ]] || fail "$DATASET starts from a net trained on COCO, and there is no" \
+    "$DEFAULT_WEIGHTS; train it first, with the same PLUS and the data set coco_trainval, or say WEIGHTS=FILE"
+fi
 WEIGHTS=${WEIGHTS:-$DEFAULT_WEIGHTS}
 
+# Prints the words --set EXP_DIR ..., where experiment $1 is more than the method, and the user's --set after them.
+settings() {
+  if [[ $1 != "$METHOD" ]]; then
+    printf '%s\n' --set EXP_DIR "$1" "${EXTRA_ARGS[@]:1}"
+  elif [[ ${#EXTRA_ARGS[@]} -gt 0 ]]; then
+    printf '%s\n' "${EXTRA_ARGS[@]}"
+  fi
+}
+
 CFG_ARGS=()
-for NAME in "$METHOD" "$NET" "${METHOD}_$NET"; do
+for NAME in "${CFGS[@]}"; do
   if [[ -f experiments/cfgs/$NAME.yml ]]; then
     CFG_ARGS+=(--cfg "experiments/cfgs/$NAME.yml")
   fi
 done
+TEST_CFG_ARGS=("${CFG_ARGS[@]}") TEST_EXPERIMENT=$EXPERIMENT
+if [[ $PLUS == *B ]]; then
+  TEST_CFG_ARGS+=(--cfg experiments/cfgs/multistage.yml) TEST_EXPERIMENT+=_multistage
+fi
+mapfile -t TRAIN_SET < <(settings "$EXPERIMENT")
+mapfile -t TEST_SET < <(settings "$TEST_EXPERIMENT")
 
 DEVICE_ARGS=(--gpu "$GPU_ID")
 if [[ -n ${PRECISION:-} ]]; then
@@ -108,7 +140,7 @@ if [[ -x .venv/bin/python ]]; then
 fi
 export PYTHONUNBUFFERED=True
 
-SLUG=$(echo "${METHOD}_${NET}_${DATASET##*/}_${EXTRA_ARGS[*]}" | tr -cs 'A-Za-z0-9._\n-' _ | cut -c 1-120)
+SLUG=$(echo "${TEST_EXPERIMENT}_${NET}_${DATASET##*/}_${EXTRA_ARGS[*]}" | tr -cs 'A-Za-z0-9._\n-' _ | cut -c 1-120)
 LOG=experiments/logs/$SLUG.txt.$(date +%Y-%m-%d_%H-%M-%S)
 
 # Shows the command, runs it, and keeps a copy of all it says in the log; its failure ends the script.
@@ -117,15 +149,17 @@ run() {
 }
 
 echo "Logging output to $LOG" | tee -a "$LOG"
-TRAIN_ARGS=("${DEVICE_ARGS[@]}" --solver "$MODEL/$SOLVER.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
-if [[ $WEIGHTS != none ]]; then
-  TRAIN_ARGS+=(--weights "$WEIGHTS")
+if [[ -z ${TRAINED:-} ]]; then
+  TRAIN_ARGS=("${DEVICE_ARGS[@]}" --solver "$MODEL/$SOLVER.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
+  if [[ $WEIGHTS != none ]]; then
+    TRAIN_ARGS+=(--weights "$WEIGHTS")
+  fi
+  if [[ -n ${RESUME:-} ]]; then
+    TRAIN_ARGS+=(--resume "$RESUME")
+  fi
+  run "$PYTHON" tools/train_net.py "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${TRAIN_SET[@]}"
+  TRAINED=$(sed -n 's/^Wrote snapshot to: //p' "$LOG" | tail -n 1)
 fi
-if [[ -n ${RESUME:-} ]]; then
-  TRAIN_ARGS+=(--resume "$RESUME")
-fi
-run "$PYTHON" tools/train_net.py "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${EXTRA_ARGS[@]}"
 
-NET_FINAL=$(sed -n 's/^Wrote snapshot to: //p' "$LOG" | tail -n 1)
-run "$PYTHON" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/test.prototxt" --net "$NET_FINAL" \
-  --imdb "$TEST_IMDB" --num_dets 2000 --det_thresh 0.00001 "${CFG_ARGS[@]}" "${EXTRA_ARGS[@]}"
+run "$PYTHON" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/test.prototxt" --net "$TRAINED" \
+  --imdb "$TEST_IMDB" --num_dets 2000 --det_thresh 0.00001 "${TEST_CFG_ARGS[@]}" "${TEST_SET[@]}"

@@ -59,11 +59,12 @@ def commands_of(tmp_path):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_every_row_of_the_table_trains_and_tests_on_its_sets(commands_of, row, script, method):
     dataset, train_imdb, test_imdb, solver, iters, paper = row
-    train, test = commands_of(script, "cpu", "VGG16", dataset)
+    start = {"WEIGHTS": "coco.caffemodel"} if dataset.endswith("+coco") else {}
+    train, test = commands_of(script, "cpu", "VGG16", dataset, **start)
     assert "--imdb %s --iters %s " % (train_imdb, iters) in train and "%s/%s.prototxt" % (method, solver) in train
     assert "--imdb %s " % test_imdb in test and "--net final.caffemodel" in test
     if paper != "-":
-        train, _ = commands_of(script, "cpu", "VGG16", dataset, SCHEDULE="paper")
+        train, _ = commands_of(script, "cpu", "VGG16", dataset, SCHEDULE="paper", **start)
         assert "--iters %s " % paper in train and "%s/solver_200k.prototxt" % method in train
 
 
@@ -71,6 +72,49 @@ def test_the_originals_script_for_joint_training_keeps_its_name(commands_of):
     train, test = commands_of("fast_rcnn_ohem_07tv12tv.sh", "0", "VGG16", "--set", "RNG_SEED", "7")
     assert "--imdb voc_2007_trainval+voc_2012_trainval --iters 80000 " in train and train.endswith("--set RNG_SEED 7")
     assert "--gpu 0" in test and "--imdb voc_2007_test" in test
+
+
+def cfgs_of(line):
+    return [word.rpartition("/")[2].removesuffix(".yml") for word in line.split() if word.endswith(".yml")]
+
+
+@pytest.mark.parametrize("plus, train_cfgs, test_cfgs, folder", [
+    ("M", ["multiscale"], [], "_multiscale"),
+    ("B", [], ["multistage"], ""),
+    ("M+B", ["multiscale"], ["multistage"], "_multiscale"),
+])
+@pytest.mark.parametrize("script, cfgs", [("fast_rcnn.sh", []), ("fast_rcnn_ohem.sh", ["fast_rcnn_ohem"])])
+def test_several_scales_and_stages(commands_of, script, cfgs, plus, train_cfgs, test_cfgs, folder):
+    """Each has a folder of its own for what it trains and tests; the user's --set stands last, so it wins."""
+    train, test = commands_of(script, "cpu", "VGG16", "pascal_voc_07+12", "--set", "RNG_SEED", "7", PLUS=plus)
+    assert cfgs_of(train) == cfgs + train_cfgs and cfgs_of(test) == cfgs + train_cfgs + test_cfgs
+    trained = script.removesuffix(".sh") + folder
+    assert train.endswith("--set EXP_DIR %s RNG_SEED 7" % trained if folder else "--set RNG_SEED 7")
+    assert test.endswith("--set EXP_DIR %s RNG_SEED 7" % (trained + "_multistage" if test_cfgs else trained))
+
+
+def test_nets_on_smaller_images_have_smaller_scales(commands_of):
+    train, test = commands_of("fast_rcnn_ohem.sh", "cpu", "SqueezeNet", PLUS="M+B")
+    assert cfgs_of(train) == ["fast_rcnn_ohem", "SqueezeNet", "multiscale", "multiscale_SqueezeNet"]
+    assert cfgs_of(test) == cfgs_of(train) + ["multistage"]
+
+
+def test_a_trained_net_is_only_tested(commands_of):
+    test, = commands_of("fast_rcnn_ohem.sh", "cpu", "VGG16", PLUS="M+B", TRAINED="mine.caffemodel")
+    assert "test_net.py" in test and "--net mine.caffemodel" in test and "multistage.yml" in test
+
+
+def test_with_coco_training_starts_from_the_net_trained_there(commands_of, run_script):
+    train, _ = commands_of("fast_rcnn_ohem.sh", "cpu", "VGG16", "pascal_voc_07++12+coco", PLUS="M+B", WEIGHTS="c.caffemodel")
+    assert "--weights c.caffemodel" in train and train.endswith("EXP_DIR fast_rcnn_ohem_multiscale_from_coco")
+    result = run_script("fast_rcnn_ohem.sh", "cpu", "VGG16", "pascal_voc_07++12+coco", PLUS="M+B")
+    assert result.returncode == 1 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert "output/fast_rcnn_ohem_multiscale/coco_2014_trainval/vgg16_fast_rcnn_iter_240000.caffemodel" in result.stderr
+
+
+def test_unknown_plus(run_script):
+    result = run_script("fast_rcnn.sh", "cpu", "SqueezeNet", PLUS="MM")
+    assert result.returncode == 1 and result.stderr == "error: unknown PLUS MM; use M, B or M+B\n"
 
 
 def test_precision_of_training_and_testing(commands_of):
