@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..common import CaffeError
-from . import roi_pooling_cpu
+from . import on_gpu, roi_pooling_cpu
 
 _LARGEST_CELL = 2.0 ** 24       # the kernels count cells in float32
 
@@ -17,33 +17,40 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
     """features (N, C, H, W), rois (R, 5) [image, x1, y1, x2, y2] -> top (R, C, pooled_h, pooled_w), argmax.
 
     argmax has top's shape: the cell y * W + x of each maximum (the first in row order), -1 in an empty bin; None
-    unless with_argmax.  out: a contiguous tensor on the CPU to put the top in.  Features on another device go
-    through the CPU.  Raises CaffeError for a RoI of no image of the batch or without finite coordinates.
+    unless with_argmax.  out: a contiguous tensor to put the top in, which only the CPU's kernel does.
+    Raises CaffeError for a RoI of no image of the batch or without finite coordinates; on a GPU, where looking would
+    halt it, such a RoI's top is nan.
     """
+    if on_gpu(features):
+        from . import roi_pooling_triton
+        return roi_pooling_triton.forward(features, rois, pooled_h, pooled_w, spatial_scale, with_argmax)
     cells = roi_cells(rois, spatial_scale, len(features))
-    source = features.detach().cpu().permute(0, 2, 3, 1).contiguous()       # (N, H, W, C)
+    source = features.detach().permute(0, 2, 3, 1).contiguous()       # (N, H, W, C)
     shape = (len(cells), features.shape[1], pooled_h, pooled_w)
     top = torch.empty(shape, dtype=features.dtype) if out is None else out
     argmax = torch.empty(shape, dtype=torch.int32) if with_argmax else None
     roi_pooling_cpu.forward(source.numpy(), cells, _first_equal(cells), top.numpy(),
                             argmax.numpy() if with_argmax else None, torch.get_num_threads())
-    return top.to(features.device), argmax
+    return top, argmax
 
 
 def roi_pooling_backward(top_diff, rois, argmax, features_shape):
     """The diff of the features, of features_shape (N, C, H, W), from that of the top and forward's argmax."""
+    if on_gpu(top_diff):
+        from . import roi_pooling_triton
+        return roi_pooling_triton.backward(top_diff, rois, argmax, features_shape)
     num, channels, height, width = features_shape
     bottom_diff = torch.zeros(features_shape, dtype=top_diff.dtype)
     flat = (len(top_diff), channels, top_diff.shape[2] * top_diff.shape[3])
-    images = rois.detach()[:, 0].cpu().numpy().astype(np.int32)
-    roi_pooling_cpu.backward(top_diff.detach().cpu().reshape(flat).numpy(), argmax.reshape(flat).numpy(), images,
+    images = rois.detach()[:, 0].numpy().astype(np.int32)
+    roi_pooling_cpu.backward(top_diff.detach().reshape(flat).numpy(), argmax.reshape(flat).numpy(), images,
                              bottom_diff.reshape(num, channels, height * width).numpy(), torch.get_num_threads())
-    return bottom_diff.to(top_diff.device)
+    return bottom_diff
 
 
 def roi_cells(rois, spatial_scale, num_images):
     """rois (R, 5) in pixels -> int32 (R, 5): image index, then the corners in cells, rounded half away from zero."""
-    rois = rois.detach().cpu().numpy()
+    rois = rois.detach().numpy()
     fraction, whole = np.modf(rois[:, 1:] * rois.dtype.type(spatial_scale))
     cells = np.column_stack([np.trunc(rois[:, :1]), whole + np.trunc(2 * fraction)])
     good = (cells[:, 0] >= 0) & (cells[:, 0] < num_images) & (np.abs(cells[:, 1:]) < _LARGEST_CELL).all(axis=1)

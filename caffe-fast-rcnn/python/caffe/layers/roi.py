@@ -3,6 +3,7 @@ import math
 
 import torch
 
+from ..kernels import on_gpu
 from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
 from ..layer import Layer, register
 
@@ -40,10 +41,10 @@ class ROIPoolingLayer(Layer):
         top[0].reshape(rois[0], features[1], self.pooled_h, self.pooled_w)
 
     def forward(self, bottom, top):
-        rois = bottom[1].tensor.reshape(-1, 5)
-        top[0].tensor, self._argmax = roi_pooling_forward(
-            bottom[0].tensor, rois, self.pooled_h, self.pooled_w, self.spatial_scale, self.needs_backward,
-            out=self._memory_for(top[0].shape, bottom[0].tensor.dtype))
+        features, rois = bottom[0].tensor, bottom[1].tensor.reshape(-1, 5)
+        out = None if on_gpu(features) else self._memory_for(top[0].shape, features.dtype)
+        top[0].tensor, self._argmax = roi_pooling_forward(features, rois, self.pooled_h, self.pooled_w,
+                                                          self.spatial_scale, self.needs_backward, out)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
