@@ -3,6 +3,7 @@
 The one thing borrowed is the RoI pooling kernel, which PyTorch lacks (torchvision is not a requirement); it is wrapped
 in an autograd.Function.  Mining is vectorised numpy, the read-only pass runs under no_grad.
 """
+import math
 from contextlib import nullcontext
 
 import torch
@@ -21,6 +22,18 @@ TRUNKS = {
     + [("conv", 512, 3, 1, 1, True)] * 3,
 }
 POOLED = {"VGG16": 7, "VGG_CNN_M_1024": 6}
+
+
+def random_params(name):
+    """(weight, bias) tensors for PlainNet, small and random."""
+    convolutions, inputs = [numbers for kind, *numbers in TRUNKS[name] if kind == "conv"], 3
+    shapes = []
+    for outputs, kernel, *_ in convolutions:
+        shapes.append((outputs, inputs, kernel, kernel))
+        inputs = outputs
+    fc7 = {"VGG16": 4096, "VGG_CNN_M_1024": 1024}[name]
+    shapes += [(4096, inputs * POOLED[name] ** 2), (fc7, 4096), (21, fc7), (84, fc7)]
+    return [(torch.randn(shape).mul_(math.sqrt(2 / math.prod(shape[1:]))), torch.zeros(shape[0])) for shape in shapes]
 
 
 class RoIPool(torch.autograd.Function):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 class Row:
     """One thing measured: ours and a peer's figure in `unit` ("s", "GB" or "%"), None where there is none.
 
-    limit: the arithmetic limit or the bound that is asked for, in `unit`.  target: the largest ratio ours / peer that is
+    limit: the arithmetic limit or the bound that is asked for, in `unit`.  target: the largest ours / peer that is
     asked for, or with against="limit" the largest ours / limit; None: no target.
     """
 
@@ -55,7 +55,7 @@ def table(rows):
     lines = ["| what | ours | peer | ratio | target | limit | peer is |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         cells = [row["name"], _figure(row["ours"], row["unit"]), _figure(row["peer"], row["unit"]),
-                 "%.2f" % row["ratio"] if row["ratio"] else "-", _target(row), _figure(row["limit"], row["unit"]),
+                 "%.2g" % row["ratio"] if row["ratio"] else "-", _target(row), _figure(row["limit"], row["unit"]),
                  "; ".join(text for text in (row["peer_is"], row["note"]) if text)]
         lines.append("| %s |" % " | ".join(cells))
     return "\n".join(lines)

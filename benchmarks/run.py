@@ -7,20 +7,28 @@
 import argparse
 import gc
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import _paths
 import _report
+import boxes
 import caffe
 import conv_trunk
+import data_ends
+import data_wait
+import detect
+import mining_layer
+import peak_memory
 import roi_pool
 import torch
 import train_iteration
 from _inputs import Sizes
 from _machine import description
+from fast_rcnn.config import cfg
 from utils.progress import progress
 
-FAMILIES = (train_iteration, conv_trunk, roi_pool)
+FAMILIES = (train_iteration, conv_trunk, roi_pool, mining_layer, data_wait, data_ends, boxes, detect, peak_memory)
 
 
 @dataclass
@@ -50,12 +58,24 @@ def all_cases(sizes):
     return {name: case for family in FAMILIES for name, case in family.cases(sizes).items()}
 
 
+@contextmanager
+def kept_settings():
+    """Within it a case may change cfg; afterwards cfg is as it was."""
+    saved = [(branch, dict(branch)) for branch in (cfg, cfg.TRAIN, cfg.TEST)]
+    try:
+        yield
+    finally:
+        for branch, values in saved:
+            branch.update(values)
+
+
 def measure(cases, settings, path):
     """Run the cases; each one's rows are stored at once."""
     machine = description()
     print(_report.machine_line(machine), flush=True)
     for name, case in progress(list(cases.items()), "benchmarks", unit="cases"):
-        rows = case(settings)
+        with kept_settings():
+            rows = case(settings)
         _report.save(rows, name, machine, path)
         print(_report.table([_report.load(path)[row.name] for row in rows]), flush=True)
         gc.collect()
