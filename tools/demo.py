@@ -5,6 +5,7 @@
     python tools/demo.py --gpu cpu --net SqueezeNet                    on the photographs of data/demo
     python tools/demo.py --gpu cpu --net SqueezeNet photo1.jpg photo2.jpg
     python tools/demo.py --gpu 0 --net VGG16 --model vgg16_fast_rcnn_iter_40000.caffemodel photo.jpg
+    python tools/demo.py --gpu cpu --net SqueezeNet --cfg experiments/cfgs/multistage.yml photo.jpg    with +B
 """
 import argparse
 import json
@@ -14,17 +15,16 @@ from pathlib import Path
 import _cli
 import caffe
 import matplotlib
-import numpy as np
 from _init_paths import ROOT
 from datasets.voc_layout import VOC_CLASSES
 from fast_rcnn.config import cfg, cfg_from_list
-from fast_rcnn.nms_wrapper import nms
 from fast_rcnn.prototxt import adapt_net
-from fast_rcnn.test import im_detect
+from fast_rcnn.test import image_detections
 from utils import selective_search
 from utils.blob import read_image
 from utils.errors import UserError
 
+VOTERS = 0.05   # lowest score of the boxes that take part in TEST.BBOX_VOTE, test_net's default
 COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#f032e6', '#9a6324', '#808000', '#000075')
 
 
@@ -65,7 +65,8 @@ def use_training_config(record):
     if record:
         config = record['config']
         cfg_from_list(['PIXEL_MEANS', config['PIXEL_MEANS'], 'TEST.SCALES', config['TEST']['SCALES'],
-                       'TEST.MAX_SIZE', config['TEST']['MAX_SIZE']])
+                       'TEST.MAX_SIZE', config['TEST']['MAX_SIZE'],
+                       'TEST.SCALE_MODE', config['TEST'].get('SCALE_MODE', 'per_roi')])
 
 
 def find_prototxt(net):
@@ -91,13 +92,8 @@ def detect(net, im, mode, thresh):
     start = time.monotonic()
     proposals = selective_search.boxes(im, mode)
     proposed = time.monotonic()
-    scores, boxes = im_detect(net, im, proposals)
-    found = []
-    for c in range(1, scores.shape[1]):
-        inds = scores[:, c] >= thresh
-        dets = np.hstack((boxes[inds, 4 * c:4 * c + 4], scores[inds, c:c + 1])).astype(np.float32)
-        if len(dets):
-            found.append((c, dets[nms(dets, cfg.TEST.NMS)]))
+    image_dets = image_detections(net, im, proposals, min(thresh, VOTERS), 0)
+    found = [(c, dets[dets[:, 4] >= thresh]) for c, dets in enumerate(image_dets) if (dets[:, 4] >= thresh).any()]
     return found, (proposed - start, time.monotonic() - proposed)
 
 

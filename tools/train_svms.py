@@ -33,7 +33,8 @@ def main():
     _cli.seed()
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
-    cfg.TEST.SVM, cfg.DEDUP_BOXES = True, 0     # scores are the SVMs'; a row of fc7 for each box
+    # scores are the SVMs'; a row of fc7 for each box
+    cfg.TEST.SVM, cfg.DEDUP_BOXES, cfg.TEST.SCALE_MODE = True, 0, 'per_roi'
     imdb = get_imdb(args.imdb)
     imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
     if cfg.TRAIN.USE_FLIPPED:
