@@ -14,6 +14,7 @@ import _init_paths  # noqa: F401  (first: puts caffe and lib on the path, for th
 import caffe
 import numpy as np
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
+from utils import progress
 from utils.errors import UserError
 
 
@@ -55,12 +56,28 @@ def run(main):
     """Call main(); a mistake of the user ends in one line `error: ...` and exit code 1."""
     try:
         main()
+    except caffe.LostProcess as e:
+        if caffe.solver_rank() == e.first_left:     # one of those that are left says it for all
+            print("error: %s" % e, file=sys.stderr)
+        sys.exit(1)
     except (UserError, caffe.CaffeError) as e:
         print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)
         sys.exit(130)
+
+
+def take_rank():
+    """Under torchrun, tell caffe which of how many processes this is; only rank 0 speaks."""
+    count, rank = int(os.environ.get('WORLD_SIZE', 1)), int(os.environ.get('RANK', 0))
+    if count > 1:
+        caffe.set_solver_count(count)
+        caffe.set_solver_rank(rank)
+        caffe.set_multiprocess(True)
+    if rank:
+        sys.stdout = open(os.devnull, 'w')
+        progress.hidden = True
 
 
 def configure(args):
@@ -86,7 +103,7 @@ def _set_mode(gpu):
         return
     if not gpu.isdecimal():
         raise UserError("--gpu must be the number of a GPU or cpu, got %r" % gpu)
-    cfg.GPU_ID = int(gpu)
+    cfg.GPU_ID = int(gpu) + int(os.environ.get('LOCAL_RANK', 0))     # under torchrun: each process the next GPU
     try:
         caffe.set_device(cfg.GPU_ID)
         caffe.set_mode_gpu()
@@ -98,6 +115,7 @@ def seed(fresh=False):
     """Seed numpy and Caffe with cfg.RNG_SEED, or with a fresh number, which is put there."""
     if fresh:
         cfg.RNG_SEED = int.from_bytes(os.urandom(4), 'little')
+        cfg.RNG_SEED = int(caffe.NCCL(None, caffe.NCCL.new_uid()).mean([cfg.RNG_SEED])[0])     # the same in all
     np.random.seed(cfg.RNG_SEED)
     caffe.set_random_seed(cfg.RNG_SEED)
     print("Seed: %d" % cfg.RNG_SEED, flush=True)

@@ -37,6 +37,7 @@ def wait_for(caffemodel):
 
 def main():
     args, start = parse_args(), time.monotonic()
+    _cli.take_rank()
     _cli.configure(args)
     _cli.seed()
     if args.wait:
@@ -53,6 +54,8 @@ def main():
     net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes, output_dir), args.caffemodel, caffe.TEST)
     net.name = name
     test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis)
+    if caffe.solver_rank():
+        return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,
                     prototxt=args.prototxt, num_dets=args.max_per_image, det_thresh=args.det_thresh)
 

@@ -6,6 +6,7 @@ import time
 from collections import namedtuple
 
 import _cli
+import caffe
 from datasets.check import require_trainable
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
@@ -49,6 +50,7 @@ def load_imdb(names):
 
 def main():
     args, start = parse_args(), time.monotonic()
+    _cli.take_rank()
     _cli.configure(args)
     _cli.need_file(args.solver, '--solver', "the models are in models/<dataset>/<NET>/<method>/solver.prototxt")
     if args.weights:
@@ -60,10 +62,13 @@ def main():
     print("Output will be saved to %s" % output_dir, flush=True)
     resume = last_state(output_dir) if args.resume == 'auto' else args.resume
     print("Starts from %s" % (resume or args.weights or "the net's fillers"), flush=True)
-    roidb = [entry for part in parts for entry in get_training_roidb(part)]
+    with caffe.NCCL(None, caffe.NCCL.new_uid()).root_first():   # which leaves its caches to the other processes
+        roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
     models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, resume)
     prefix = os.path.basename(models[-1]).rsplit('_iter_', 1)[0]
+    if caffe.solver_rank():
+        return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, solver=args.solver,
                     weights=args.weights, iterations=args.max_iters, model=models[-1], prefix=prefix,
                     classes=imdb.classes)

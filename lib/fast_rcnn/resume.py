@@ -13,13 +13,15 @@ from utils.errors import UserError
 STATE, RESUME = ".solverstate", ".resume.npz"
 
 
-def save_resume(stem, arrays, samplers):
+def save_resume(stem, arrays, samplers, seed):
     """Write <stem>.resume.npz, whole or not at all.
 
-    arrays: {name: array}, the raw box weights; samplers: [{name: array}], one for each data layer.
+    arrays: {name: array}, the raw box weights; samplers: [{name: array}], one for each data layer; seed: from which
+    the random numbers of several processes follow.
     """
     kind, keys, position, has_gauss, gauss = np.random.get_state()
-    content = {"rng_keys": keys, "rng_rest": np.array([position, has_gauss, gauss]), "rng_kind": np.array(kind)}
+    content = {"rng_keys": keys, "rng_rest": np.array([position, has_gauss, gauss]), "rng_kind": np.array(kind),
+               "seed": np.array(seed)}
     content.update(("raw." + name, array) for name, array in arrays.items())
     content.update(("sampler%d.%s" % (k, name), array) for k, state in enumerate(samplers)
                    for name, array in state.items())
@@ -30,7 +32,7 @@ def save_resume(stem, arrays, samplers):
 
 
 def load_resume(solverstate):
-    """(arrays, samplers) as given to save_resume, for the path of a solverstate; sets numpy's random state."""
+    """(arrays, samplers, seed) as given to save_resume, for the path of a solverstate; sets numpy's random state."""
     path = stem_of(solverstate) + RESUME
     for needed in (solverstate, path):
         if not os.path.exists(needed):
@@ -39,7 +41,7 @@ def load_resume(solverstate):
     try:
         with np.load(path, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
-        position, has_gauss, gauss = content["rng_rest"]
+        (position, has_gauss, gauss), seed = content["rng_rest"], int(content["seed"])
         np.random.set_state((str(content["rng_kind"]), content["rng_keys"], int(position), int(has_gauss), gauss))
     except (OSError, EOFError, KeyError, ValueError) as e:
         raise UserError("cannot resume: %s is no resume state (%s); train again from the weights" % (path, e)) from e
@@ -48,7 +50,7 @@ def load_resume(solverstate):
         if name.startswith("sampler"):
             number, key = name[len("sampler"):].split(".")
             samplers.setdefault(int(number), {})[key] = content[name]
-    return _under(content, "raw."), [samplers[k] for k in sorted(samplers)]
+    return _under(content, "raw."), [samplers[k] for k in sorted(samplers)], seed
 
 
 def last_state(output_dir):

@@ -8,9 +8,14 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 class StopSignals:
     """Within `with StopSignals() as stop:` the first SIGINT or SIGTERM only sets stop.received, its number; the next
     one acts as usual.  In other threads than the main one signals cannot be caught, and nothing changes.
+
+    patient: further ones do nothing either.  torchrun sends its own after the user's; it kills what does not end.
     """
 
     received = None
+
+    def __init__(self, patient=False):
+        self._patient = patient
 
     def __enter__(self):
         self._before = {}
@@ -23,5 +28,6 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _note(self, number, _frame):
-        self.received = number
-        self.__exit__()
+        self.received = self.received or number
+        if not self._patient:
+            self.__exit__()

@@ -1,6 +1,7 @@
 """Testing a Fast R-CNN net: boxes of one image (im_detect), its detections, detections of an image set (test_net)."""
 import os
 
+import caffe
 import cv2
 import numpy as np
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
@@ -167,12 +168,15 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
     """Detect in all images of imdb, write detections.npz to the output folder, and evaluate.
 
     thresh: detections need a score above it.  max_per_image: how many of an image are kept over all classes, more if
-    the last ones tie; 0: all.  vis: also write pictures.  Returns what imdb.evaluate_detections returns.
+    the last ones tie; 0: all.  vis: also write pictures.  Returns what imdb.evaluate_detections returns.  Of several
+    processes each detects in its share of the images, and rank 0 does the rest; the others return None.
     """
     output_dir = get_output_dir(imdb, net)
-    roidb = None if cfg.TEST.HAS_RPN else imdb.roidb
+    nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
+    with nccl.root_first():
+        roidb = None if cfg.TEST.HAS_RPN else imdb.roidb
     all_boxes = [[] for _ in range(imdb.num_classes)]
-    for i in progress(range(len(imdb.image_index)), "test " + imdb.name, unit="im"):
+    for i in progress(range(nccl.rank, len(imdb.image_index), nccl.count), "test " + imdb.name, unit="im"):
         im = read_image(imdb.image_path_at(i))
         proposals = None if roidb is None else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
         image_dets = image_detections(net, im, proposals, thresh, max_per_image)
@@ -184,11 +188,23 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
         if vis:
             picture = os.path.join(output_dir, 'vis', '%s.jpg' % imdb.image_index[i])
             _write_picture(picture, im, image_dets, imdb.classes)
+    shares = nccl.gather(all_boxes)
+    if shares is None:
+        return None
+    all_boxes = [_dealt_back(of_class) for of_class in zip(*shares)]
     save_detections(os.path.join(output_dir, DETECTIONS_FILE), all_boxes, imdb)
     return imdb.evaluate_detections(all_boxes, output_dir)
 
 
 test_net.__test__ = False  # not a test to pytest
+
+
+def _dealt_back(shares):
+    """[a0 a2 a4], [a1 a3] -> [a0 a1 a2 a3 a4]."""
+    items = [None] * sum(map(len, shares))
+    for rank, share in enumerate(shares):
+        items[rank::len(shares)] = share
+    return items
 
 
 def _best(image_dets, max_per_image):

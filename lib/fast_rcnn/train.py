@@ -11,6 +11,7 @@ from utils.progress import progress
 
 from fast_rcnn.config import cfg
 from fast_rcnn.pretrained import load_pretrained
+from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
 from fast_rcnn.prototxt import (
     find_bbox_pred,
     loss_blobs,
@@ -84,28 +85,33 @@ class SolverWrapper:
             load_pretrained(self.solver.net, pretrained_model)
         self._data_layers = self._feed(roidb)
         self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
+        self._seed = cfg.RNG_SEED
         if resume is not None:
             self._restore(resume)
-        print("Training on %d images; output goes to %s" % (len(roidb), self.output_dir), flush=True)
+        self._sampler_states = self._ask_samplers()
+        self._nccl = share_gradients(self.solver)
+        print("Training on %d images%s; output goes to %s" % (
+            len(roidb), " in %d processes" % self._nccl.count if self._nccl.count > 1 else "", self.output_dir),
+            flush=True)
         self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
-                                losses, self.solver.iter, cfg.TRAIN.TENSORBOARD)
+                                losses, self._nccl, self.solver.iter, cfg.TRAIN.TENSORBOARD)
 
     def train_model(self, max_iters):
         """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.
 
-        Ctrl-C and SIGTERM finish the iteration, snapshot, and exit with 130 or 143.  Returns the snapshots' paths.
+        Ctrl-C and SIGTERM, to any process, finish the iteration, snapshot, and exit with 130 or 143.  A process that
+        ends leaves a snapshot too, and a UserError.  Returns the snapshots' paths.
         """
         paths, solver, every = [], self.solver, cfg.TRAIN.SNAPSHOT_ITERS
-        with StopSignals() as stop:
+        with StopSignals(patient=self._nccl.count > 1) as stop, self._rescued():
             for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
-                for layer in self._warming_layers:
-                    layer.set_iteration(solver.iter)
-                solver.step(1)
-                self._log.add(solver.iter, solver.net)
+                self._iterate()
+                stop.received = agree_on_stop(self._nccl, stop.received)
                 if solver.iter == max_iters or stop.received or (every > 0 and solver.iter % every == 0):
                     paths.append(self.snapshot())
                 if stop.received:
                     break
+            self._nccl.mean([])     # the first process that leaves ends the others, under torchrun
         if stop.received:
             print("Stopped by %s after iteration %d; go on with --resume %s_iter_%d%s" % (
                 signal.Signals(stop.received).name, solver.iter, self.solver_param.snapshot_prefix, solver.iter, STATE),
@@ -113,19 +119,48 @@ class SolverWrapper:
             raise SystemExit(128 + stop.received)
         return paths or [self.snapshot()]
 
+    def _iterate(self):
+        for layer in self._warming_layers:
+            layer.set_iteration(self.solver.iter)
+        seed_iteration(self._seed, self.solver.iter)
+        self.solver.step(1)
+        self._sampler_states = self._ask_samplers()
+        self._log.add(self.solver.iter, self.solver.net)
+
+    @contextmanager
+    def _rescued(self):
+        """Within it, when another process ends, one of those that are left writes down the last whole iteration."""
+        start = self.solver.iter
+        try:
+            yield
+        except caffe.LostProcess as e:
+            if self._nccl.rank != e.first_left or self.solver.iter == start:
+                raise
+            raise UserError("%s; %d iterations are done, go on with --resume %s%s"
+                            % (e, self.solver.iter, self._write_snapshot(), STATE)) from e
+
     def snapshot(self):
         """Write <prefix>[_<SNAPSHOT_INFIX>]_iter_<n>.caffemodel and the state to resume from; returns its path.
 
-        The resume state of the snapshot before goes; its caffemodel stays.
+        The resume state of the snapshot before goes; its caffemodel stays.  Of several processes rank 0 writes.
         """
-        stem = "%s_iter_%d" % (self.solver_param.snapshot_prefix, self.solver.iter)
-        self._require_finite_weights()
-        with self._unnormalized() as raw:
-            self.solver.snapshot()
-        save_resume(stem, raw, [layer.sampler_state() for layer in self._data_layers])
+        if self._nccl.rank:
+            return self._stem() + ".caffemodel"
+        stem = self._write_snapshot()
         drop_other_states(self.solver_param.snapshot_prefix, stem)
         print("Wrote snapshot to: %s.caffemodel" % stem, flush=True)
         return stem + ".caffemodel"
+
+    def _stem(self):
+        return "%s_iter_%d" % (self.solver_param.snapshot_prefix, self.solver.iter)
+
+    def _write_snapshot(self):
+        """Write the files of a snapshot after the last whole iteration; returns their common stem."""
+        self._require_finite_weights()
+        with self._unnormalized() as raw:
+            self.solver.snapshot()
+        save_resume(self._stem(), raw, self._sampler_states, self._seed)
+        return self._stem()
 
     def _fitted(self, solver_prototxt, num_classes):
         """Write the solver that runs into output_dir, with its net where the class count had to change.
@@ -147,6 +182,7 @@ class SolverWrapper:
             prefix += "_" + cfg.TRAIN.SNAPSHOT_INFIX
         solver_param.snapshot_prefix = os.path.join(self.output_dir, prefix)
         solver_param.snapshot = 0
+        solver_param.iter_size = cfg.TRAIN.ITER_SIZE or solver_param.iter_size
         write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))
         return solver_param, net_param
 
@@ -161,13 +197,16 @@ class SolverWrapper:
         return layers
 
     def _restore(self, solverstate):
-        raw, samplers = load_resume(solverstate)
+        raw, samplers, self._seed = load_resume(solverstate)
         self.solver.restore(str(solverstate))
         for k, blob in enumerate(self._bbox_blobs()):
             blob.data[...] = raw[str(k)]
         for layer, state in zip(self._data_layers, samplers):
             layer.set_sampler_state(state)
         print("Resumed from %s at iteration %d" % (solverstate, self.solver.iter), flush=True)
+
+    def _ask_samplers(self):
+        return [layer.sampler_state() for layer in self._data_layers]
 
     def _bbox_blobs(self):
         return list(self.solver.net.params[self._bbox_pred]) if self._bbox_pred else []

@@ -8,6 +8,7 @@ from roi_data_layer import mining_stats
 from utils.errors import UserError
 
 from fast_rcnn.event_file import open_event_file
+from fast_rcnn.processes import mean_row
 
 COLUMNS = (("iter", "loss", "loss_cls", "loss_bbox", "rpn_loss_cls", "rpn_loss_bbox") + mining_stats.NAMES
            + ("seconds", "data_wait"))
@@ -22,23 +23,27 @@ class TrainingLog:
     of losses whose blobs are called rpn...; with mining mean_loss_all and mean_loss_hard, mean loss of all RoIs and of
     the chosen ones, hard_fg and hard_gt, how many of the chosen ones of a pass are foreground and ground truth; seconds
     an iteration, data_wait of them for minibatches (`waited` of the data layers).  Losses are those of the last pass of
-    an iteration, mining figures of all its passes.  What does not apply is empty.
+    an iteration, mining figures of all its passes.  What does not apply is empty.  Of several processes rank 0 writes,
+    the means over all of them.
     """
 
-    def __init__(self, path, display, losses, start_iter=0, events=True):
+    def __init__(self, path, display, losses, nccl, start_iter=0, events=True):
         """losses: {blob: (layer type, weight)}.  Rows beyond start_iter, of a run that is resumed, are dropped.
 
-        events: whether a TensorBoard event file beside `path` gets the same rows.
+        nccl: what binds the processes.  events: whether a TensorBoard event file beside `path` gets the same rows.
         """
-        self._path, self._display, self._losses = path, display, losses
+        self._nccl, self._path, self._display, self._losses = nccl, path, display, losses
         self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), 0.0
         mining_stats.stats.take()
-        rows = _keep_rows(path, start_iter)
-        self._events = open_event_file(os.path.dirname(path), rows) if events else None
+        self._events = None
+        if nccl.rank == 0:
+            rows = _keep_rows(path, start_iter)
+            self._events = open_event_file(os.path.dirname(path), rows) if events else None
 
     def add(self, iteration, net):
         """Enter a finished iteration; a UserError when its loss is no finite number."""
         values = self._read_losses(net)
+        values = dict(zip(values, self._nccl.mean(values.values())))
         if not math.isfinite(values["loss"]):
             raise UserError("training diverged: the loss of iteration %d is %s; %s"
                             % (iteration, values["loss"], DIVERGED_REMEDY))
@@ -47,7 +52,9 @@ class TrainingLog:
         self._count += 1
         if self._display and iteration % self._display == 0:
             waited = sum(getattr(layer, "waited", 0.0) for layer in net.layers)
-            self._write_row(iteration, waited)
+            row = mean_row(self._nccl, self._take_row(iteration, waited))
+            if row:
+                self._write(row)
 
     def _read_losses(self, net):
         values = {"loss": 0.0}
@@ -60,16 +67,20 @@ class TrainingLog:
                 values[column] = values.get(column, 0) + value
         return values
 
-    def _write_row(self, iteration, waited):
+    def _take_row(self, iteration, waited):
         row = {name: total / self._count for name, total in self._sums.items()}
         row.update(mining_stats.stats.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count,
                    data_wait=(waited - self._waited) / self._count)
+        self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), waited
+        return row
+
+    def _write(self, row):
+        row["iter"] = int(row["iter"])
         with open(self._path, "a", newline="") as f:
             csv.DictWriter(f, COLUMNS).writerow({name: _text(value) for name, value in row.items()})
         if self._events:
             self._events.add(row)
         print(_line(row), flush=True)
-        self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), waited
 
 
 def _keep_rows(path, last_iter):

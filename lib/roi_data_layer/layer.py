@@ -77,10 +77,15 @@ class RoIDataLayer(caffe.Layer):
         self._minibatches = Prefetch(self._draw, self._make, cfg.TRAIN.USE_PREFETCH)
 
     def _draw(self):
-        """What the next minibatch is made of, and the state of the sampler behind it."""
+        """What the next minibatch is made of, and the state of the sampler behind it.
+
+        Each of several processes draws the minibatches of all and makes its own: in a pass they see what one process
+        sees in as many passes, and all have the same state.
+        """
         draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_all if cfg.TRAIN.USE_OHEM else draw_sampled
-        drawn = draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._sampler.rng)
-        return drawn, self._sampler.state()
+        drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._sampler.rng)
+                 for _ in range(caffe.solver_count())]
+        return drawn[caffe.solver_rank()], self._sampler.state()
 
     def _make(self, drawn_and_state):
         return make_blobs(drawn_and_state[0], self._num_classes)

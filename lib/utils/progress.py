@@ -5,10 +5,14 @@ import time
 from tqdm import tqdm
 
 LINE_EVERY = 15.0   # seconds between lines where no bar can be drawn
+hidden = False      # True in all but one of several processes
 
 
 def progress(iterable, desc, total=None, unit="it"):
     """Yield from `iterable` under a bar; in a log, under a line with rate and time left every LINE_EVERY seconds."""
+    if hidden:
+        yield from iterable
+        return
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     if sys.stderr.isatty():
