@@ -5,12 +5,14 @@ import uuid
 import numpy as np
 import scipy.sparse
 from utils.errors import UserError
+from utils.progress import progress
 
 from datasets.cache import content_key, file_stamp
 from datasets.ds_utils import clip_one_pixel, image_size
 from datasets.file_imdb import file_imdb
+from datasets.voc_eval import load_annotations
 from datasets.voc_layout import devkit_layout, folder_layout, read_image_set
-from datasets.voc_results import pack_submission, save_scores, score_results, write_results
+from datasets.voc_results import pack_submission, save_scores, score_boxes, write_results
 from datasets.voc_xml import object_problems, parse_rec
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
@@ -21,8 +23,8 @@ class pascal_voc(file_imdb):
 
     pascal_voc('trainval', None, 'data/mine'): any folder with JPEGImages, Annotations and ImageSets/Main.
 
-    config: cleanup (remove result files once scored), use_salt (a random part in their names), use_diff (train on
-    difficult objects), matlab_eval (say how to score the result files with the devkit's own code), and file_imdb's.
+    config: cleanup (leave no result files), use_salt (a random part in their names), use_diff (train on difficult
+    objects), matlab_eval (leave them, and say how to score them with the devkit's own code), and file_imdb's.
     """
 
     def __init__(self, image_set, year, devkit_path=None):
@@ -58,22 +60,20 @@ class pascal_voc(file_imdb):
         """Score detections; all_boxes[class][image]: (N, 5) float [x1 y1 x2 y2 score], 0-based pixels, or [] for none.
 
         Prints the AP of each class and their mean; writes ap.json and <class>_pr.npz (rec, prec, ap) in output_dir,
-        result files below output_dir/results.  Returns the mean AP over classes with ground truth.  Where the
-        annotations are not public: writes the archive for the evaluation server, and returns None.
+        and as config says result files below output_dir/results.  Returns the mean AP over classes with ground truth.
+        Where the annotations are not public: writes the archive for the evaluation server, and returns None.
         """
-        self._write_voc_results_file(all_boxes, output_dir)
+        self._require_own(all_boxes)
         template = self._get_voc_results_file_template(output_dir)
+        if not self.config["cleanup"] or self.config["matlab_eval"] or not self._layout.annotated:
+            self._write_voc_results_file(all_boxes, template)
         if self.config["matlab_eval"]:
             print("The devkit's VOCevaldet scores these files from its results/%s/Main: %s"
                   % (self._layout.folder, template.format("<class>")))
         if not self._layout.annotated:
             pack_submission(output_dir, self.name, [template.format(name) for name in self._layout.classes])
             return None
-        mean_ap = self._do_python_eval(output_dir)
-        if self.config["cleanup"]:
-            for name in self._layout.classes:
-                os.remove(template.format(name))
-        return mean_ap
+        return self._do_python_eval(all_boxes, output_dir)
 
     def _image_file(self, index):
         stem = os.path.join(self._layout.data_path, "JPEGImages", index)
@@ -117,20 +117,20 @@ class pascal_voc(file_imdb):
         return "comp4-" + self._salt if salted else "comp4"
 
     def _get_voc_results_file_template(self, output_dir):
-        """Path of the result files, {:s} for the class."""
+        """Path of the result files, {:s} for the class, in a folder that is made where it is missing."""
         file = "%s_det_%s_{:s}.txt" % (self._get_comp_id(), self._image_set)
-        return os.path.join(output_dir, "results", self._layout.folder, "Main", file)
+        folder = os.path.join(output_dir, "results", self._layout.folder, "Main")
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, file)
 
-    def _write_voc_results_file(self, all_boxes, output_dir):
-        self._require_own(all_boxes)
-        template = self._get_voc_results_file_template(output_dir)
-        for name, per_image in zip(self._layout.classes, all_boxes[1:]):
+    def _write_voc_results_file(self, all_boxes, template):
+        classes = list(zip(self._layout.classes, all_boxes[1:]))
+        for name, per_image in progress(classes, "result files", len(classes), "classes"):
             write_results(template.format(name), self._image_index, per_image)
 
-    def _do_python_eval(self, output_dir):
-        """Score the result files; returns the mean AP."""
-        scores = score_results(self._layout.classes, self._get_voc_results_file_template(output_dir),
-                               os.path.join(self._layout.data_path, "Annotations", "{:s}.xml"),
-                               os.path.join(self._layout.data_path, "ImageSets", "Main", self._image_set + ".txt"),
-                               self.cache_path, self._layout.use_07_metric)
+    def _do_python_eval(self, all_boxes, output_dir):
+        """Score the detections; returns the mean AP."""
+        annotations = load_annotations(os.path.join(self._layout.data_path, "Annotations", "{:s}.xml"),
+                                       self._image_index, self.cache_path)
+        scores = score_boxes(self._layout.classes, all_boxes[1:], annotations, self._layout.use_07_metric)
         return save_scores(scores, output_dir, self.name, self._layout.use_07_metric)

@@ -9,7 +9,6 @@
 import os
 
 import numpy as np
-from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
 from datasets.cache import cached_arrays, content_key, file_stamp
@@ -25,8 +24,15 @@ def voc_eval(detpath, annopath, imagesetfile, classname, cachedir, ovthresh=0.5,
     """
     with open(imagesetfile) as f:
         names = [line.strip() for line in f if line.strip()]
-    gt = _select_class(_load_annotations(annopath, names, cachedir), classname)
-    images, scores, boxes = _read_detections(detpath.format(classname), names)
+    gt = select_class(load_annotations(annopath, names, cachedir), classname)
+    return score_class(*_read_detections(detpath.format(classname), names), gt, ovthresh, use_07_metric)
+
+
+def score_class(images, scores, boxes, gt, ovthresh, use_07_metric):
+    """voc_eval's rec, prec and ap for detections of one class: images (D,), scores (D,), boxes (D, 4) 1-based.
+
+    gt: of select_class.
+    """
     order = np.argsort(-scores, kind="stable")
     matched = _match(images, boxes, gt, ovthresh)[order]              # (D,) index of a gt box or -1
     tp, fp = _count(matched, gt["difficult"])
@@ -46,7 +52,7 @@ def voc_ap(rec, prec, use_07_metric=False):
     return float(np.sum(np.diff(rec) * falling[1:]))
 
 
-def _load_annotations(annopath, names, cachedir):
+def load_annotations(annopath, names, cachedir):
     """All objects: dict of name (N,), image (N,) index into names, boxes (N, 4) 1-based, difficult (N,)."""
     files = [annopath.format(name) for name in names]
     os.makedirs(cachedir, exist_ok=True)
@@ -66,7 +72,7 @@ def _parse_annotations(files):
             "difficult": np.array([obj["difficult"] for _, obj in objects], dtype=bool)}
 
 
-def _select_class(annotations, classname):
+def select_class(annotations, classname):
     """The objects of one class."""
     wanted = annotations["name"] == classname.lower().strip()
     return {key: annotations[key][wanted] for key in ("image", "boxes", "difficult")}
@@ -92,20 +98,36 @@ def _read_detections(path, names):
 
 def _match(images, boxes, gt, ovthresh):
     """(D,) index of the gt box each detection overlaps most, where by more than ovthresh, otherwise -1."""
+    dets, gts = _pairs(images, gt["image"])
+    overlaps = _overlaps_of_pairs(boxes[dets], gt["boxes"][gts])
+    enough = overlaps > ovthresh
+    dets, gts, overlaps = dets[enough], gts[enough], overlaps[enough]
+    order = np.lexsort((gts, -overlaps, dets))                        # of equal overlaps the first gt box
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = np.diff(dets[order]) != 0
     matched = np.full(len(images), -1)
-    dets_of, gts_of = _by_image(images), _by_image(gt["image"])
-    for image in dets_of.keys() & gts_of.keys():
-        dets, gts = dets_of[image], gts_of[image]
-        overlaps = bbox_overlaps(boxes[dets], gt["boxes"][gts])       # (dets, gts)
-        matched[dets] = np.where(overlaps.max(axis=1) > ovthresh, gts[overlaps.argmax(axis=1)], -1)
+    matched[dets[order[first]]] = gts[order[first]]
     return matched
 
 
-def _by_image(images):
-    """{image: indices of its rows, ascending}."""
-    order = np.argsort(images, kind="stable")
-    values, starts = np.unique(images[order], return_index=True)
-    return dict(zip(values.tolist(), np.split(order, starts[1:])))
+def _pairs(images, gt_images):
+    """dets (P,), gts (P,): all pairs of a detection and a gt box of the same image."""
+    by_image = np.argsort(images, kind="stable")
+    starts, ends = (np.searchsorted(images, gt_images, side, by_image) for side in ("left", "right"))
+    counts = ends - starts                                            # of detections, for each gt box
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return by_image[within + np.repeat(starts, counts)], np.repeat(np.arange(len(gt_images)), counts)
+
+
+def _overlaps_of_pairs(a, b):
+    """(P,) IoU of a[p] with b[p], both (P, 4), as utils.cython_bbox computes it."""
+    w, h = (np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]) + 1).T
+    inter = np.where((w > 0) & (h > 0), w * h, 0)
+    return np.divide(inter, _area(a) + _area(b) - inter, out=np.zeros(len(a)), where=inter > 0)
+
+
+def _area(boxes):
+    return (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
 
 
 def _count(matched, difficult):

@@ -6,7 +6,8 @@ import tarfile
 import numpy as np
 from utils.progress import progress
 
-from datasets.voc_eval import voc_eval
+from datasets.result_lines import result_lines
+from datasets.voc_eval import score_class, select_class
 
 OVTHRESH = 0.5       # a detection is right when its IoU with an object exceeds this
 
@@ -18,16 +19,26 @@ def write_results(path, image_index, boxes_per_image):
     the score, which makes ties, and AP depends on how those are ordered.)
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
+    with open(path, "wb") as f:
         for index, dets in zip(image_index, boxes_per_image):
-            for x1, y1, x2, y2, score in np.asarray(dets, dtype=np.float64).reshape(-1, 5).tolist():
-                f.write("%s %.9g %.9g %.9g %.9g %.9g\n" % (index, score, x1 + 1, y1 + 1, x2 + 1, y2 + 1))
+            numbers = np.asarray(dets, dtype=np.float64).reshape(-1, 5)[:, [4, 0, 1, 2, 3]]
+            f.write(result_lines(index.encode(), numbers + [0, 1, 1, 1, 1]))
 
 
-def score_results(classes, detpath, annopath, imagesetfile, cachedir, use_07_metric):
-    """{class: (rec, prec, ap)} of the result files; detpath and annopath hold {:s} for the class and the image."""
-    return {name: voc_eval(detpath, annopath, imagesetfile, name, cachedir, OVTHRESH, use_07_metric)
-            for name in progress(classes, "evaluation", len(classes), "classes")}
+def score_boxes(classes, boxes, annotations, use_07_metric):
+    """{class: (rec, prec, ap)}; boxes[class][image]: (N, 5) [x1 y1 x2 y2 score], 0-based pixels, or [] for none.
+
+    classes without background, as boxes; annotations: of voc_eval.load_annotations.
+    """
+    return {name: score_class(*_joined(per_image), select_class(annotations, name), OVTHRESH, use_07_metric)
+            for name, per_image in progress(list(zip(classes, boxes)), "evaluation", len(classes), "classes")}
+
+
+def _joined(boxes_per_image):
+    """images (D,), scores (D,) and 1-based boxes (D, 4), float64, of all images one after the other."""
+    dets = np.concatenate([np.zeros((0, 5))] + [np.reshape(dets, (-1, 5)) for dets in boxes_per_image])
+    images = np.repeat(np.arange(len(boxes_per_image)), [len(dets) for dets in boxes_per_image])
+    return images, dets[:, 4], dets[:, :4] + 1
 
 
 def save_scores(scores, output_dir, imdb_name, use_07_metric):

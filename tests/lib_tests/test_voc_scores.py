@@ -81,6 +81,35 @@ def test_competition_mode_keeps_official_names(imdb, tmp_path):
     assert len(list(main.glob("comp4-*_det_test_*.txt"))) == 3
 
 
+def test_files_score_as_the_detections_they_were_written_from(imdb, own_root, tmp_path):
+    """Several objects and many detections an image, among them ties, doubles and boxes on two objects."""
+    folder, names, rng = own_root / "many", ["m%d" % k for k in range(12)], np.random.default_rng(0)
+    objects = {name: (80, 60, [(CLASSES[rng.integers(2)], random_box(rng), int(rng.integers(4) == 0)) for _ in range(4)])
+               for name in names}
+    many = get_imdb("voc:%s@test" % make_voc_folder(folder, objects, split="test", classes=CLASSES))
+    found = detections(*([near_objects(rng, objects[name][2]) for name in names] for _ in CLASSES))
+    many.competition_mode(True)
+    many.evaluate_detections(found, str(tmp_path))
+    for name in CLASSES:
+        rec, prec, ap = voc_eval(str(tmp_path / "results" / "many" / "Main" / "comp4_det_test_{:s}.txt"),
+                                 str(folder / "Annotations" / "{:s}.xml"), str(folder / "ImageSets" / "Main" / "test.txt"), name,
+                                 str(tmp_path / "cache"))
+        scored = np.load(tmp_path / (name + "_pr.npz"))
+        assert np.array_equal(scored["rec"], rec, equal_nan=True) and np.array_equal(scored["prec"], prec)
+        assert np.array_equal(scored["ap"], ap, equal_nan=True)
+
+
+def random_box(rng):
+    x, y = np.sort(rng.integers(1, 80, 2)), np.sort(rng.integers(1, 60, 2))
+    return int(x[0]), int(y[0]), int(x[1]), int(y[1])
+
+
+def near_objects(rng, objects):
+    """Boxes a pixel or two off the objects, twice each, with scores of one decimal."""
+    boxes = np.repeat([box for _, box, _ in objects], 4, axis=0) + rng.integers(-2, 3, (4 * len(objects), 4))
+    return np.column_stack([boxes, rng.integers(0, 10, len(boxes)) / 10]).astype(np.float32)
+
+
 def test_the_data_folder_is_not_written_to(imdb, own_root, tmp_path):
     """The original wrote results into the devkit."""
     before = sorted((own_root / "toy").rglob("*"))
@@ -145,6 +174,14 @@ def test_overlap_must_exceed_the_threshold(files):
 def test_earlier_line_first_on_ties(files):
     wrong, right = "a 0.5 1 1 9 9\n", "a 0.5 11 13 41 51\n"
     assert files(wrong + right)[2] == .5 and files(right + wrong)[2] == 1
+
+
+def test_of_two_objects_the_one_overlapped_most_and_of_equals_the_first(files, own_root):
+    """Boxes around a cat and its difficult copy, one row lower: which object a detection finds decides what it counts."""
+    make_voc_folder(own_root / "toy", {"a": (80, 60, [("cat", (1, 1, 20, 20), 1), ("cat", (1, 3, 20, 22))]), "b b": (50, 40, [])},
+                    split="test", classes=CLASSES)
+    first, second, between = "a 0.5 1 1 20 20\n", "a 0.5 1 3 20 22\n", "a 0.5 1 2 20 21\n"
+    assert files(first)[0].tolist() == [0] and files(second)[0].tolist() == [1] and files(between)[0].tolist() == [0]
 
 
 def test_class_without_objects(files):
