@@ -98,9 +98,13 @@ def main():
         os.environ["OMP_NUM_THREADS"] = str(args.threads)
     sizes = Sizes.tiny() if args.tiny else Sizes()
     cases, path = all_cases(sizes), os.path.join(args.out, "bench.json")
+    unknown = [prefix for prefix in args.only or () if not any(name.startswith(prefix) for name in cases)]
+    if unknown:
+        raise SystemExit("error: --only %s: no such case; known: %s" % (unknown[0], " ".join(cases)))
+    if args.caffe_python and not os.access(args.caffe_python, os.X_OK):
+        raise SystemExit("error: --caffe-python %s: expected a Python interpreter that has the C++ Caffe"
+                         % args.caffe_python)
     chosen = {name: case for name, case in cases.items() if not args.only or name.startswith(tuple(args.only))}
-    if not chosen:
-        raise SystemExit("error: --only %s: no such case; known: %s" % (" ".join(args.only), " ".join(cases)))
     if args.list:
         print("\n".join(chosen))
         return
