@@ -6,6 +6,7 @@ from .common import (
     TRAIN,
     CaffeError,
     precision,
+    set_deterministic,
     set_device,
     set_log_level,
     set_mode_cpu,
@@ -35,6 +36,7 @@ __version__ = "1.0.0"
 __all__ = [
     "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "LostProcess", "NCCL",
     "NesterovSolver", "Net", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "get_solver", "layer_type_list", "layers",
-    "precision", "proto", "set_device", "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_multiprocess",
-    "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank",
+    "precision", "proto", "set_deterministic", "set_device", "set_log_level", "set_mode_cpu", "set_mode_gpu",
+    "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count",
+    "solver_rank",
 ]

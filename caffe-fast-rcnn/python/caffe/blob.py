@@ -1,29 +1,35 @@
 """Blob: an array of activations or parameters and its diff, seen as numpy by users and as torch by layers."""
+import math
+
 import torch
 
 from . import common
+
+_MOST_PINNED = 2 ** 26     # bytes; what a data layer fills or a Python layer reads is smaller, fc6 of VGG16 is not
 
 
 class SyncedArray:
     """One array with a host and a device side; a side is copied only when it is read and the other was written.
 
-    In CPU mode both sides are the same memory.
+    In CPU mode both sides are the same memory.  On a GPU the host side is pinned memory, so that it is sent while the
+    program goes on; only reading numbers on the host waits for the GPU.
     """
 
-    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer")
+    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer", "_sent")
 
-    def __init__(self, shape, tensor=None):
-        self.shape, self._tensor, self._host, self._host_is_newer = tuple(shape), tensor, None, False
+    def __init__(self, shape):
+        self.shape, self._tensor, self._host, self._host_is_newer = tuple(shape), None, None, False
+        self._sent = None       # event: the host side has left
 
     @property
     def allocated(self):
-        return self._tensor is not None
+        return self._tensor is not None or self._host is not None
 
     def tensor(self):
         """The array on the current device, for reading; zeros when nobody wrote it."""
         device = common.device()
         if self._host_is_newer:
-            self._tensor, self._host_is_newer = self._host.to(device), False
+            self._tensor, self._host_is_newer = self._send(device), False
         elif self._tensor is None:
             self._tensor = torch.zeros(self.shape, dtype=common.dtype(), device=device)
         elif self._tensor.device != device:
@@ -42,21 +48,40 @@ class SyncedArray:
 
     def numpy(self):
         """A writable numpy view of the host side, which counts as written from now on."""
-        tensor = self._tensor if self._tensor is not None else self.tensor()
-        if tensor.device.type == "cpu":
-            return tensor.numpy()
         if self._host is None:
-            self._host = tensor.cpu()
-        self._host_is_newer = True
+            if self._tensor is None and common.device().type == "cpu":
+                self.tensor()
+            if self._tensor is not None and self._tensor.device.type == "cpu":
+                return self._tensor.numpy()
+            self._host = self._fetch()
+        elif self._sent is not None:
+            self._sent.synchronize()        # nobody may write what is still being sent
+        self._sent, self._host_is_newer = None, True
         return self._host.numpy()
+
+    def _send(self, device):
+        tensor = self._host.to(device, non_blocking=True)
+        if device.type == "cuda" and self._host.is_pinned():
+            self._sent = torch.cuda.Event()
+            self._sent.record()
+        return tensor
+
+    def _fetch(self):
+        """A host side with the device side's numbers; zeros, without a copy, when nobody wrote that."""
+        dtype = common.dtype() if self._tensor is None else self._tensor.dtype
+        pinned = common.device().type == "cuda" and math.prod(self.shape) * dtype.itemsize <= _MOST_PINNED
+        if self._tensor is None:
+            return torch.zeros(self.shape, dtype=dtype, pin_memory=pinned)
+        return torch.empty(self.shape, dtype=dtype, pin_memory=pinned).copy_(self._tensor)
 
     def reshaped(self, shape):
         """A SyncedArray of another shape: the same numbers where the count allows it, else unwritten."""
         out = SyncedArray(shape)
-        if self._host_is_newer or self._tensor is not None:
-            source = self._host if self._host_is_newer else self._tensor
-            if source.numel() == torch.Size(shape).numel():
-                out.set(source.reshape(shape))
+        if math.prod(self.shape) == math.prod(shape):
+            if self._host_is_newer:
+                out._host, out._host_is_newer = self._host.reshape(shape), True
+            elif self._tensor is not None:
+                out.set(self._tensor.reshape(shape))
         return out
 
 

@@ -70,6 +70,11 @@ def device():
     return _State.device
 
 
+def on_gpu(tensor):
+    """Whether `tensor` lies on a GPU: looking at its numbers would halt the queue of work there."""
+    return tensor.is_cuda
+
+
 def dtype():
     """The number type of new blobs: float32, unless a gradient check runs in float64."""
     return _State.dtype
@@ -108,6 +113,17 @@ def _switch_tf32():
     """PyTorch rounds convolutions on a GPU to TF32 unless told otherwise; float32 means float32 here."""
     mode = "tf32" if _State.precision == "tf32" else "ieee"
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = mode
+
+
+def set_deterministic(value=True):
+    """Ask for the same numbers in every run on a GPU; on the CPU they are the same always (for a number of threads).
+
+    The region layers' kernels add in a fixed order anyhow; this chooses such algorithms in cuDNN, cuBLAS and PyTorch,
+    which may be slower.  Call it before the first work on the GPU: cuBLAS looks once.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(bool(value), warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False     # it would clear memory that is overwritten anyhow
 
 
 def native_bf16():

@@ -2,6 +2,7 @@
 import torch
 
 from ..layer import Layer, register
+from .labels import rows_at
 
 
 def _joined_axis(layer, param, old_name, axes):
@@ -160,11 +161,7 @@ class BatchReindexLayer(Layer):
         top[0].reshape(bottom[1].shape[0], *bottom[0].shape[1:])
 
     def function(self, x, index):
-        index = index.long()
-        if index.device.type == "cpu" and index.numel() and not 0 <= index.min() <= index.max() < len(x):
-            self.fail("bottom 1 holds indices from %d to %d; bottom 0 has %d items"
-                      % (index.min(), index.max(), len(x)))
-        return x[index]
+        return rows_at(self, x, index, "bottom 1 holds indices from %d to %d; bottom 0 has %d items")
 
     def allow_force_backward(self, bottom_index):
         return bottom_index == 0

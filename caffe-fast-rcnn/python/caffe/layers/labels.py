@@ -1,5 +1,7 @@
-"""Labels as indices, checked where that costs nothing."""
+"""Labels and other numbers as indices, checked where that costs nothing."""
 import torch
+
+from ..common import on_gpu
 
 
 def valid_labels(layer, labels, classes, ignore_label=None):
@@ -16,10 +18,26 @@ def valid_labels(layer, labels, classes, ignore_label=None):
     if valid is not None:
         outside &= valid
     poison = 0
-    if labels.is_cuda:
+    if on_gpu(labels):
         poison = torch.where(outside.any(), float("nan"), 0.0)
     elif outside.any():
         layer.fail("label %d is outside 0 .. %d%s" % (labels[outside][0], classes - 1, "" if ignore_label is None else
                                                        " and not ignore_label %d" % ignore_label))
     good = ~outside if valid is None else valid & ~outside
     return torch.where(good, labels, 0), valid, poison
+
+
+def rows_at(layer, table, index, message):
+    """table[index] for a table (rows, ...) and indices of any shape, floats cut to whole numbers.
+
+    An index outside the table is a CaffeError: `message` with the least and the largest index and the number of rows.
+    On a GPU its rows are nan.
+    """
+    index = index.long()
+    outside = (index < 0) | (index >= len(table))
+    if on_gpu(table):
+        found = table[torch.where(outside, 0, index)]
+        return torch.where(outside.reshape(*index.shape, *[1] * (table.dim() - 1)), float("nan"), found)
+    if outside.any():
+        layer.fail(message % (index.min(), index.max(), len(table)))
+    return table[index]

@@ -128,10 +128,9 @@ class Pooling(Layer):
         if self.torch_cuts:
             return F.avg_pool2d(x, self.window, self.stride, self.pad, self.ceil)
         total = F.avg_pool2d(self._padded(x, 0.0), self.window, self.stride, divisor_override=1)
-        area = [torch.tensor([max(1, min(i * s - p + k, size + p) - (i * s - p)) for i in range(out)],
-                             dtype=x.dtype, device=x.device)
-                for p, s, k, size, out in zip(self.pad, self.stride, self.window, x.shape[2:], self.sizes)]
-        return total / (area[0][:, None] * area[1])
+        height, width = (_lengths(*numbers, like=x) for numbers in zip(self.pad, self.stride, self.window, x.shape[2:],
+                                                                       self.sizes))
+        return total / (height[:, None] * width)
 
     def _stochastic(self, x):
         (h, w), (stride_h, stride_w) = self.window, self.stride
@@ -143,6 +142,12 @@ class Pooling(Layer):
         draw = torch.rand(mass.shape[:-1], generator=common.generator(), dtype=x.dtype, device=x.device)[..., None]
         chosen = (mass < draw * mass[..., -1:]).sum(-1, keepdim=True)
         return windows.gather(-1, chosen)[..., 0]
+
+
+def _lengths(pad, stride, window, size, count, like):
+    """The lengths of `count` windows along one axis, cut off behind the padding; at least 1."""
+    start = torch.arange(count, dtype=like.dtype, device=like.device) * stride - pad
+    return ((start + window).clamp(max=size + pad) - start).clamp(min=1)
 
 
 def _mask(index, width, offset, size):

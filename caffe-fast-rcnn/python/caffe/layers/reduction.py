@@ -2,11 +2,11 @@
 import math
 
 import torch
-from torch.nn import functional
 
 from ..filler import new_param
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import ReductionParameter
+from .labels import rows_at
 
 
 @register("Reduction")
@@ -100,11 +100,7 @@ class EmbedLayer(Layer):
         top[0].reshape(*bottom[0].shape, self.param.num_output)
 
     def function(self, index, weight, bias=None):
-        index = index.long()
-        if index.device.type == "cpu" and index.numel() and not 0 <= index.min() <= index.max() < len(weight):
-            self.fail("the bottom holds indices from %d to %d, input_dim is %d"
-                      % (index.min(), index.max(), len(weight)))
-        y = functional.embedding(index, weight)
+        y = rows_at(self, weight, index, "the bottom holds indices from %d to %d, input_dim is %d")
         return y if bias is None else y + bias
 
     def allow_force_backward(self, bottom_index):
