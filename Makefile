@@ -4,6 +4,8 @@
 # make build   the schema, the RoI kernels and the Cython modules
 # make bench   measure speed and memory beside peers: table, JSON and plot in output/bench (CAFFE_PYTHON=/path/to/python
 #              adds the C++ Caffe as a peer)
+# make results the table of results: published figures, commands, what was measured here
+# make matrix  run every row of it small, on digits; goes on where it was (rm -r output/matrix runs all anew)
 # make clean   remove what was built (make distclean: also .venv, output/ and data/digits)
 #
 # Another Python: make demo PYTHON=python3.12   (3.11 or newer)
@@ -16,7 +18,7 @@ DEMO := output/demo
 DIGITNET := data/digits_pretrained/DigitNet.caffemodel
 DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
 
-.PHONY: help setup build test bench lint demo clean distclean
+.PHONY: help setup build test bench results matrix lint demo clean distclean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -42,6 +44,12 @@ bench: build
 
 lint: setup
 	$(PY) -m ruff check .
+
+results: build
+	@$(PY) tools/results_table.py
+
+matrix: build $(DIGITNET)
+	$(PY) tools/matrix.py
 
 # A finished step leaves its stamp or file and is not done again; `rm -r output/demo` trains anew.
 demo: build

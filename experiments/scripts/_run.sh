@@ -19,8 +19,8 @@ Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
   GPU_ID   number of the GPU, or cpu
   NET      VGG16, VGG_CNN_M_1024, ZF, SqueezeNet or DigitNet (a folder below models/*/)
   DATASET  pascal_voc (default), or another row of experiments/scripts/$TABLE:
-          $(datasets); your own: voc:FOLDER in VOC's layout with the sets trainval and test,
-           or coco:FOLDER with trainval.json, test.json and images/
+          $(datasets); your own: voc:FOLDER in VOC's layout with the sets trainval and test
+           (voc:A+voc:B trains on both and tests on A), or coco:FOLDER with trainval.json, test.json and images/
   --set    settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
            SCHEDULE=paper (the paper's longer one, where the table has it),
@@ -58,7 +58,7 @@ fi
 SOLVER=solver
 case $DATASET in
   voc:*)
-    TRAIN_IMDB=$DATASET@trainval TEST_IMDB=$DATASET@test DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
+    TRAIN_IMDB=${DATASET//+/@trainval+}@trainval TEST_IMDB=${DATASET%%+*}@test DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
   coco:*)
     TRAIN_IMDB=$DATASET/trainval.json@${DATASET#coco:}/images TEST_IMDB=$DATASET/test.json@${DATASET#coco:}/images
     DEFAULT_ITERS=40000 PAPER_ITERS=- ;;
@@ -87,7 +87,14 @@ case ${SCHEDULE:-} in
     SOLVER=solver_200k DEFAULT_ITERS=$PAPER_ITERS ;;
   *) fail "unknown SCHEDULE $SCHEDULE; use paper, or leave it out" ;;
 esac
-[[ -f $MODEL/$SOLVER.prototxt ]] || fail "$NET has no $MODEL/$SOLVER.prototxt, the schedule for $DATASET"
+case $METHOD in
+  faster_rcnn_alt_opt*)
+    [[ $SOLVER == solver ]] || fail "alternating optimisation has no schedule for $DATASET"
+    TRAIN_TOOL=(tools/train_faster_rcnn_alt_opt.py --net_name "$NET") TEST_NET=faster_rcnn_test.pt ;;
+  *)
+    [[ -f $MODEL/$SOLVER.prototxt ]] || fail "$NET has no $MODEL/$SOLVER.prototxt, the schedule for $DATASET"
+    TRAIN_TOOL=(tools/train_net.py --solver "$MODEL/$SOLVER.prototxt") TEST_NET=test.prototxt ;;
+esac
 ITERS=${ITERS:-$DEFAULT_ITERS}
 
 # ---- settings of the method: the last file wins; what differs from the method alone is kept in a folder of its own
@@ -150,16 +157,16 @@ run() {
 
 echo "Logging output to $LOG" | tee -a "$LOG"
 if [[ -z ${TRAINED:-} ]]; then
-  TRAIN_ARGS=("${DEVICE_ARGS[@]}" --solver "$MODEL/$SOLVER.prototxt" --imdb "$TRAIN_IMDB" --iters "$ITERS")
+  TRAIN_ARGS=("${DEVICE_ARGS[@]}" --imdb "$TRAIN_IMDB" --iters "$ITERS")
   if [[ $WEIGHTS != none ]]; then
     TRAIN_ARGS+=(--weights "$WEIGHTS")
   fi
   if [[ -n ${RESUME:-} ]]; then
     TRAIN_ARGS+=(--resume "$RESUME")
   fi
-  run "$PYTHON" tools/train_net.py "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${TRAIN_SET[@]}"
+  run "$PYTHON" "${TRAIN_TOOL[@]}" "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${TRAIN_SET[@]}"
   TRAINED=$(sed -n 's/^Wrote snapshot to: //p' "$LOG" | tail -n 1)
 fi
 
-run "$PYTHON" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/test.prototxt" --net "$TRAINED" \
+run "$PYTHON" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/$TEST_NET" --net "$TRAINED" \
   --imdb "$TEST_IMDB" --num_dets 2000 --det_thresh 0.00001 "${TEST_CFG_ARGS[@]}" "${TEST_SET[@]}"
