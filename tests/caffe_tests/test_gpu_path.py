@@ -1,0 +1,140 @@
+"""What the runtime does for a GPU, tried without one.
+
+Numbers: every layer takes the way it takes for tensors on a GPU (Triton's kernels under its interpreter).
+Waiting: every layer and a solver's step run on PyTorch's "meta" device, whose tensors hold no numbers, so that whatever
+would have to wait for a GPU's numbers (.item(), bool(), nonzero(), .cpu()) raises.
+"""
+import sys
+
+import caffe
+import numpy as np
+import pytest
+import torch
+from caffe import common
+from support import triton_kernels  # noqa: F401  (before the kernels are imported)
+from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, run_layer
+from support.nets import solver_from_text
+from support.one_layer import TEST, TRAIN, make_layer
+
+
+@pytest.fixture
+def as_on_gpu(monkeypatch):
+    """All tensors count as lying on a GPU."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("caffe.") and hasattr(module, "on_gpu"):
+            monkeypatch.setattr(module, "on_gpu", lambda tensor: True)
+
+
+class NoKernel:
+    """In the place of a Triton kernel: can be launched, does nothing."""
+
+    def __getitem__(self, grid):
+        assert all(isinstance(size, int) for size in grid)
+        return lambda *args, **constants: None
+
+
+@pytest.fixture
+def meta(monkeypatch, as_on_gpu):
+    """The current device has no numbers."""
+    from caffe.kernels import psroi_pooling_triton, roi_pooling_triton
+    for kernels in (psroi_pooling_triton, roi_pooling_triton):
+        monkeypatch.setattr(kernels, "_forward", NoKernel())
+        monkeypatch.setattr(kernels, "_backward", NoKernel())
+    monkeypatch.setattr(common._State, "device", torch.device("meta"))
+    monkeypatch.setattr(common, "generator", lambda: None)
+
+
+def test_the_cases_are_of_all_layer_types():
+    assert set(CASES) | {"Python"} == set(caffe.layer_type_list())
+
+
+@pytest.mark.parametrize("case", ALL, ids=IDS)
+def test_the_way_on_a_gpu_has_the_numbers_of_the_cpu(case, request):
+    want = run_layer(*case)
+    request.getfixturevalue("as_on_gpu")
+    for got, expected in zip(run_layer(*case), want, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("case", ALL, ids=IDS)
+def test_no_layer_waits_for_numbers(case, meta):
+    kind, text, bottoms, tops = case
+    for phase in (TRAIN, TEST):
+        layer, bottom, top = make_layer(text, bottoms, tops, phase)
+        layer.forward(bottom, top)
+        assert all(t.tensor.device.type == "meta" and t.tensor.shape == t.shape for t in top)
+        if kind in NO_GRADIENT:
+            continue
+        for blob in top:
+            blob.diff_tensor = torch.empty(blob.shape, device="meta")
+        down = [layer.allow_force_backward(i) for i in range(len(bottom))]
+        layer.backward(top, down, bottom)
+        assert all(not wanted or b.diff_tensor.shape == b.shape for b, wanted in zip(bottom, down))
+
+
+def test_a_layer_that_waits_is_caught(meta):
+    class Waits(caffe.Layer):
+        def function(self, x):
+            return x * x.abs().max().item()
+
+    layer = Waits(caffe.proto.caffe_pb2.LayerParameter(name="w"))
+    blob = caffe.Blob(2, 3)
+    with pytest.raises(RuntimeError, match="meta"):
+        layer.forward([blob], [caffe.Blob(2, 3)])
+
+
+NET = """
+layer { name: "in" type: "Input" top: "data" top: "rois" top: "labels" top: "targets" top: "weights"
+        input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } shape { dim: 6 dim: 5 } shape { dim: 6 }
+                      shape { dim: 6 dim: 8 } shape { dim: 6 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "ROIPooling" bottom: "conv" bottom: "rois" top: "pool"
+        roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 1 } }
+layer { name: "fc6" type: "InnerProduct" bottom: "pool" top: "fc6"
+        inner_product_param { num_output: 8 weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "drop" type: "Dropout" bottom: "fc6" top: "fc6" }
+layer { name: "cls" type: "InnerProduct" bottom: "fc6" top: "cls" inner_product_param { num_output: 2 } }
+layer { name: "box" type: "InnerProduct" bottom: "fc6" top: "box" inner_product_param { num_output: 8 } }
+layer { name: "loss_cls" type: "SoftmaxWithLoss" bottom: "cls" bottom: "labels" top: "loss_cls" }
+layer { name: "loss_box" type: "SmoothL1Loss" bottom: "box" bottom: "targets" bottom: "weights" bottom: "weights"
+        top: "loss_box" loss_weight: 1 }
+"""
+
+
+@pytest.mark.parametrize("solver", ["SGD", "Adam", "Nesterov"])
+def test_no_training_step_waits_for_numbers(meta, tmp_path, solver):
+    settings = 'type: "%s" base_lr: 0.1 lr_policy: "fixed" iter_size: 2 clip_gradients: 5 weight_decay: 0.1' % solver
+    solver = solver_from_text(NET, settings, tmp_path)
+    for name in solver.net.inputs:
+        blob = solver.net.blobs[name]
+        blob.data[...] = np.ones(blob.shape)        # what a data layer does: written on the host, fetched by nobody
+    solver.step(3)
+    for name in solver.net.inputs:
+        solver.net.blobs[name].data[...] = 0
+    solver.step(1)
+    assert solver.iter == 4
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_no_precision_waits_for_numbers(meta, tmp_path, precision):
+    caffe.set_precision(precision)
+    try:
+        solver_from_text(NET, 'base_lr: 0.1 lr_policy: "fixed"', tmp_path).step(1)
+    finally:
+        caffe.set_precision("float32")
+
+
+def test_a_blob_is_fetched_only_to_be_read(meta):
+    """On "meta" fetching raises: what was written on the host, or never, can be read there; what a layer made cannot."""
+    blob = caffe.Blob(2, 3)
+    blob.data[...] = 4
+    assert blob.tensor.device.type == "meta" and (blob.data == 4).all()
+    blob.reshape(3, 2)
+    assert (blob.data == 4).all()
+    blob.reshape(5)
+    assert not blob.data.any() and not blob.diff.any()
+    blob.tensor = torch.ones(5, device="meta")
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        blob.data.sum()
