@@ -50,7 +50,8 @@ def files(net):
         texts[method + "/train.prototxt"] = end_to_end_text(net, rpn, fast_method(method))
         texts[method + "/test.prototxt"] = test_text(net, rpn)
         for name, stepsize in SCHEDULES[:1] if net.solver else SCHEDULES:
-            texts["%s/%s.prototxt" % (method, name)] = solver_text(net, method, "train.prototxt", stepsize, iter_size=2)
+            texts["%s/%s.prototxt" % (method, name)] = solver_text(
+                net, method, "train.prototxt", net.solver.get("stepsize", stepsize), iter_size=2)
     for method in ALTERNATING:
         for name, text in alternating_texts(net, rpn, method).items():
             texts["%s/%s" % (method, name)] = text
@@ -60,6 +61,7 @@ def files(net):
 def alternating_texts(net, rpn, method):
     """{name: text} of the four stages and of the test nets; py-faster-rcnn's names, which tell the schedule."""
     rpn_solver, fast_solver = ("solver", "solver") if net.solver else ("solver60k80k", "solver30k40k")
+    stepsize = net.solver.get("stepsize", 30000)
     iter_size = 2 if method.endswith("_ohem") else None     # one image at a time: see fast_rcnn_ohem.yml
     texts = {"rpn_test.pt": proposals_text(net, rpn), "faster_rcnn_test.pt": test_text(net, rpn, rpn.old_names)}
     for stage in (1, 2):
@@ -67,8 +69,8 @@ def alternating_texts(net, rpn, method):
         rpn_name, fast_name = "stage%d_rpn_" % stage, "stage%d_fast_rcnn_" % stage
         texts[rpn_name + "train.pt"] = rpn_stage_text(net, rpn, frozen)
         texts[fast_name + "train.pt"] = fast_rcnn_stage_text(net, rpn, fast_method(method), frozen)
-        texts[rpn_name + rpn_solver + ".pt"] = solver_text(net, method, rpn_name + "train.pt", 60000, "rpn")
-        texts[fast_name + fast_solver + ".pt"] = solver_text(net, method, fast_name + "train.pt", 30000, "fast_rcnn",
+        texts[rpn_name + rpn_solver + ".pt"] = solver_text(net, method, rpn_name + "train.pt", 2 * stepsize, "rpn")
+        texts[fast_name + fast_solver + ".pt"] = solver_text(net, method, fast_name + "train.pt", stepsize, "fast_rcnn",
                                                              iter_size)
     return texts
 
@@ -213,7 +215,7 @@ def proposing(net, rpn, old_names, *tops):
 def solver_text(net, method, train_net, stepsize, prefix="faster_rcnn", iter_size=None):
     """py-faster-rcnn's values, but for what the net says itself."""
     values = {"train_net": "models/%s/%s/%s/%s" % (net.dataset, net.name, method, train_net), **SOLVER,
-              "stepsize": stepsize, **net.solver}
+              **net.solver, "stepsize": stepsize}
     if iter_size:
         values["iter_size"] = iter_size
     values.update(snapshot=0, snapshot_prefix="%s_%s" % (net.name.lower(), prefix))

@@ -27,21 +27,29 @@ def parse_args():
     parser.add_argument('--imdb', default='voc_2007_trainval',
                         help="data set, or several joined by +; your own: voc:PATH@SPLIT or "
                              "coco:ANNOTATIONS.json@IMAGES (default: voc_2007_trainval)")
+    parser.add_argument('--rpn-file', dest='rpn_files', action='append', default=[], metavar='FILE',
+                        help="the proposals, of tools/rpn_generate.py, with TRAIN.PROPOSAL_METHOD rpn; once for each "
+                             "joined data set")
     parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
     parser.add_argument('--resume', metavar='STATE', help="continue from this state; auto: from the last one, if any")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 
 
-def load_imdb(names):
-    """The data set `a`, or of `a+b` what the parts have in common; and the parts."""
+def load_imdb(names, rpn_files):
+    """The data set `a`, or of `a+b` what the parts have in common; and the parts, with their proposals."""
     imdbs = [get_imdb(name) for name in names.split('+')]
     for imdb in imdbs[1:]:
         if tuple(imdb.classes) != tuple(imdbs[0].classes):
             raise UserError("--imdb %s joins data sets with different classes: %s has %s, %s has %s"
                             % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,
                                ' '.join(imdb.classes[1:])))
-    for imdb in imdbs:
+    wanted = len(imdbs) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
+    if len(rpn_files) != wanted:
+        raise UserError("--imdb %s with TRAIN.PROPOSAL_METHOD %s takes %d --rpn-file, got %d"
+                        % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
+    for imdb, rpn_file in zip(imdbs, rpn_files or [None] * len(imdbs)):
+        imdb.config['rpn_file'] = rpn_file
         imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
     if len(imdbs) == 1:
         return imdbs[0], imdbs
@@ -56,7 +64,7 @@ def main():
     if args.weights:
         _cli.need_file(args.weights, '--weights', WEIGHTS_REMEDY % os.path.basename(args.weights))
     _cli.seed(fresh=args.rand)
-    imdb, parts = load_imdb(args.imdb)
+    imdb, parts = load_imdb(args.imdb, args.rpn_files)
     require_trainable(*parts)
     output_dir = get_output_dir(imdb)
     print("Output will be saved to %s" % output_dir, flush=True)

@@ -1,0 +1,48 @@
+"""Proposals of a trained region proposal network, for a detector that is trained on them by itself."""
+import os
+import tempfile
+
+import numpy as np
+from fast_rcnn.bbox_transform import clip_boxes
+from fast_rcnn.config import cfg
+from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.errors import UserError
+from utils.progress import progress
+
+
+def im_proposals(net, im):
+    """(boxes (R, 4), scores (R,)) of im (H, W, 3) uint8 BGR, float32, pixels of im, by falling score.
+
+    net: takes data and im_info [height width scale], and has the blobs rois and scores.
+    """
+    if len(cfg.TEST.SCALES) != 1:
+        raise UserError("an RPN makes proposals at one scale; set TEST.SCALES to one number, got %s"
+                        % list(cfg.TEST.SCALES))
+    scaled, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TEST.SCALES[0], cfg.TEST.MAX_SIZE)
+    data = im_list_to_blob([scaled])
+    im_info = np.array([[*data.shape[2:], im_scale]], dtype=np.float32)
+    for name, array in (("data", data), ("im_info", im_info)):
+        net.blobs[name].reshape(*array.shape)
+    net.forward(data=data, im_info=im_info)
+    boxes = net.blobs["rois"].data[:, 1:] / np.float32(im_scale)
+    return clip_boxes(boxes, im.shape), net.blobs["scores"].data[:, 0].copy()
+
+
+def imdb_proposals(net, imdb):
+    """The boxes of every image of imdb, a list of (R, 4); mirrored images are not looked at."""
+    return [im_proposals(net, read_image(imdb.image_path_at(i)))[0]
+            for i in progress(range(imdb.num_images), "proposals of " + imdb.name, unit="images")]
+
+
+def save_proposals(path, box_list):
+    """Write boxes, a list of (R, 4) [x1 y1 x2 y2], to a .npz as datasets.proposals reads it, whole or not at all."""
+    handle, part = tempfile.mkstemp(suffix=".part", dir=os.path.dirname(os.path.abspath(path)))
+    try:
+        with os.fdopen(handle, "wb") as f:
+            np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
+                     counts=np.array([len(boxes) for boxes in box_list], np.int64))
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    except BaseException:
+        os.remove(part)
+        raise

@@ -1,0 +1,173 @@
+#!/usr/bin/env python
+"""Train Faster R-CNN by alternating optimisation: RPN and Fast R-CNN in turns, in four stages.
+
+1. RPN from the given weights; its proposals of the training set.
+2. Fast R-CNN on these proposals, from the given weights.
+3. RPN on the trunk of 2, which learns no more; its proposals.
+4. Fast R-CNN on these, on the same trunk.
+
+Every stage is a process of its own, tools/train_net.py or tools/rpn_generate.py, with its command in the log and its
+output in output/<EXP_DIR>/stage<1 or 2>_<rpn or fast_rcnn>/<data set>; the last one's model is copied to
+output/<EXP_DIR>/<data set>/<NET>_faster_rcnn_final.caffemodel.
+"""
+import argparse
+import glob
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import _cli
+from datasets.factory import get_imdb
+from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
+from fast_rcnn.prototxt import read_solver
+from utils.errors import UserError
+
+TOOLS = os.path.dirname(os.path.abspath(__file__))
+RPN_SETTINGS = ['TRAIN.HAS_RPN', 'True', 'TRAIN.PROPOSAL_METHOD', 'gt', 'TRAIN.BBOX_REG', 'False', 'TRAIN.USE_OHEM',
+                'False', 'TRAIN.IMS_PER_BATCH', '1']
+FAST_RCNN_SETTINGS = ['TRAIN.HAS_RPN', 'False', 'TRAIN.PROPOSAL_METHOD', 'rpn']
+Stage = namedtuple('Stage', 'number kind solver iters')     # kind: rpn or fast_rcnn
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--net_name', required=True, metavar='NET',
+                        help="a folder below models/*/, e.g. ZF, with faster_rcnn_alt_opt in it; with TRAIN.USE_OHEM "
+                             "the nets are those of faster_rcnn_alt_opt_ohem")
+    parser.add_argument('--iters', type=parse_iters, default=parse_iters('40000'), metavar='N',
+                        help="iterations of the Fast R-CNN stages, the RPN stages have twice as many; or those of each "
+                             "stage: N,N,N,N (default: 40000)")
+    parser.add_argument('--weights', metavar='FILE', help="caffemodel to start from (default: the nets' fillers)")
+    parser.add_argument('--imdb', default='voc_2007_trainval', help="data set, or several joined by + "
+                                                                    "(default: voc_2007_trainval)")
+    parser.add_argument('--resume', choices=['auto'], help="auto: go on where an earlier run of this command stopped")
+    _cli.add_common_flags(parser)
+    return _cli.parse(parser)
+
+
+def parse_iters(text):
+    """'N' or 'N,N,N,N' -> iterations of the four stages."""
+    try:
+        numbers = [int(word) for word in text.split(',')]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 4) or min(numbers) < 1:
+        raise argparse.ArgumentTypeError("expected one number or four, joined by commas, got %r" % text)
+    return numbers if len(numbers) == 4 else [2 * numbers[0], numbers[0]] * 2
+
+
+def models_folder(net_name):
+    """The folder of the net's prototxts; one below cfg.MODELS_DIR comes first."""
+    method = 'faster_rcnn_alt_opt_ohem' if cfg.TRAIN.USE_OHEM else 'faster_rcnn_alt_opt'
+    for parent in (cfg.MODELS_DIR, os.path.join(cfg.ROOT_DIR, 'models', '*')):
+        found = glob.glob(os.path.join(parent, net_name, method))
+        if found:
+            return found[0]
+    raise UserError("--net_name %s: there is no folder models/*/%s/%s" % (net_name, net_name, method))
+
+
+def stages_of(folder, iters):
+    """The four stages, in the order they run in."""
+    stages = []
+    for (number, kind), count in zip(((1, 'rpn'), (1, 'fast_rcnn'), (2, 'rpn'), (2, 'fast_rcnn')), iters):
+        found = glob.glob(os.path.join(folder, 'stage%d_%s_solver*.pt' % (number, kind)))
+        if len(found) != 1:
+            raise UserError("%s: expected one stage%d_%s_solver*.pt, found %d" % (folder, number, kind, len(found)))
+        stages.append(Stage(number, kind, found[0], count))
+    return stages
+
+
+class Alternation:
+    """The commands of a run, and where their results lie."""
+
+    def __init__(self, args, folder):
+        self.args, self.folder = args, folder
+        self.names = [get_imdb(name).name for name in args.imdb.split('+')]
+
+    def output_dir(self, stage=None, name=None):
+        parts = ['stage%d_%s' % (stage.number, stage.kind)] if stage else []
+        return os.path.join(cfg.ROOT_DIR, 'output', cfg.EXP_DIR, *parts, name or '+'.join(self.names))
+
+    def train(self, stage, weights, rpn_files=()):
+        """Train a stage unless that was done; returns the path of its model."""
+        prefix = os.path.basename(read_solver(stage.solver).snapshot_prefix)
+        model = os.path.join(self.output_dir(stage),
+                             '%s_stage%d_iter_%d.caffemodel' % (prefix, stage.number, stage.iters))
+        flags = ['--solver', stage.solver, '--imdb', self.args.imdb, '--iters', str(stage.iters)]
+        flags += ['--weights', weights] if weights else []
+        flags += [word for file in rpn_files for word in ('--rpn-file', file)]
+        flags += ['--resume', 'auto'] if self.args.resume else []
+        settings = RPN_SETTINGS if stage.kind == 'rpn' else FAST_RCNN_SETTINGS
+        self._run(stage, 'train_net.py', flags, settings + ['TRAIN.SNAPSHOT_INFIX', 'stage%d' % stage.number], model)
+        return model
+
+    def propose(self, stage, model):
+        """Make the proposals of an RPN stage unless they are there; returns their files, one for each data set."""
+        files = []
+        for imdb, name in zip(self.args.imdb.split('+'), self.names):
+            stem = os.path.splitext(os.path.basename(model))[0]
+            files.append(os.path.join(self.output_dir(stage, name), stem + '_proposals.npz'))
+            flags = ['--def', os.path.join(self.folder, 'rpn_test.pt'), '--net', model, '--imdb', imdb]
+            os.makedirs(os.path.dirname(files[-1]), exist_ok=True)
+            self._run(stage, 'rpn_generate.py', flags + ['--out', files[-1]], [], files[-1])
+        return files
+
+    def _run(self, stage, tool, flags, settings, result):
+        """Run a tool that makes the file `result`, unless a resumed run finds it; its failure ends this process."""
+        if self.args.resume and os.path.exists(result):
+            print("%s is there already" % result, flush=True)
+            return
+        args = self.args
+        words = [sys.executable, os.path.join(TOOLS, tool), '--gpu', args.gpu, '--precision', args.precision, *flags]
+        words += [word for file in args.cfg_files for word in ('--cfg', file)]
+        name = 'stage%d_%s' % (stage.number, stage.kind)
+        words += ['--set', *args.set_cfgs, *settings, 'EXP_DIR', '%s/%s' % (cfg.EXP_DIR, name)]
+        print("~~~~ %s\n+ %s" % (name, shlex.join(words)), flush=True)
+        code = run_child(words)
+        if code:
+            sys.exit(code)
+
+
+def run_child(words):
+    """Exit code of a command; SIGTERM is passed on to it, and Ctrl-C, which it gets itself, left to it."""
+    child = subprocess.Popen(words)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),
+              signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
+
+
+def main():
+    args, start = parse_args(), time.monotonic()
+    print("Called with args:\n%s" % args, flush=True)
+    for filename in args.cfg_files:
+        cfg_from_file(filename)
+    cfg_from_list(args.set_cfgs)
+    if args.weights:
+        _cli.need_file(args.weights, '--weights', "see data/README.md; without it the nets start from their fillers")
+    folder = models_folder(args.net_name)
+    rpn1, fast_rcnn1, rpn2, fast_rcnn2 = stages_of(folder, args.iters)
+    run = Alternation(args, folder)
+    rpn_files = run.propose(rpn1, run.train(rpn1, args.weights))
+    fast_rcnn_model = run.train(fast_rcnn1, args.weights, rpn_files)
+    rpn_model = run.train(rpn2, fast_rcnn_model)
+    model = run.train(fast_rcnn2, rpn_model, run.propose(rpn2, rpn_model))
+    final = os.path.join(run.output_dir(), args.net_name + '_faster_rcnn_final.caffemodel')
+    os.makedirs(run.output_dir(), exist_ok=True)
+    shutil.copy(model, final)
+    print("Wrote snapshot to: %s" % final, flush=True)
+    _cli.record_run(os.path.join(run.output_dir(), 'run.json'), start, imdb=args.imdb, net_name=args.net_name,
+                    weights=args.weights, iterations=args.iters, model=final)
+
+
+if __name__ == '__main__':
+    _cli.run(main)
