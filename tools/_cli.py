@@ -58,8 +58,9 @@ def run(main):
         main()
     except caffe.LostProcess as e:
         if caffe.solver_rank() == e.first_left:     # one of those that are left says it for all
-            print("error: %s" % e, file=sys.stderr)
-        sys.exit(1)
+            print("error: %s" % e, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)     # the usual way out may wait for what the lost process was to send
     except (UserError, caffe.CaffeError) as e:
         print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
         sys.exit(1)

@@ -100,7 +100,7 @@ class SolverWrapper:
         """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.
 
         Ctrl-C and SIGTERM, to any process, finish the iteration, snapshot, and exit with 130 or 143.  A process that
-        ends leaves a snapshot too, and a UserError.  Returns the snapshots' paths.
+        ends leaves a snapshot too, and a caffe.LostProcess.  Returns the snapshots' paths.
         """
         paths, solver, every = [], self.solver, cfg.TRAIN.SNAPSHOT_ITERS
         with StopSignals(patient=self._nccl.count > 1) as stop, self._rescued():
@@ -136,8 +136,11 @@ class SolverWrapper:
         except caffe.LostProcess as e:
             if self._nccl.rank != e.first_left or self.solver.iter == start:
                 raise
-            raise UserError("%s; %d iterations are done, go on with --resume %s%s"
-                            % (e, self.solver.iter, self._write_snapshot(), STATE)) from e
+            stem = self._write_snapshot()
+            if e.ranks:     # else others may be left that write too
+                drop_other_states(self.solver_param.snapshot_prefix, stem)
+            raise caffe.LostProcess("%s; %d iterations are done, go on with --resume %s%s"
+                                    % (e, self.solver.iter, stem, STATE), e.ranks) from e
 
     def snapshot(self):
         """Write <prefix>[_<SNAPSHOT_INFIX>]_iter_<n>.caffemodel and the state to resume from; returns its path.
