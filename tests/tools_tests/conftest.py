@@ -80,13 +80,20 @@ def run_script():
 
 
 @pytest.fixture
-def train(run, tiny_net, voc_folder, exp_dir):
-    """train(method=..., **flags): train_net.py on the small data set, two iterations unless said; True is a bare flag."""
+def train_args(tiny_net, voc_folder, exp_dir):
+    """train_args(method=..., **flags): of train_net.py, for the small data set, two iterations unless said; True is a
+    bare flag."""
     def call(*settings, method="fast_rcnn_ohem", **flags):
         given = {"solver": tiny_net / method / "solver.prototxt", "imdb": "voc:%s@trainval" % voc_folder, "iters": 2,
                  "gpu": "cpu", **flags}
         args = [part for flag, value in given.items() for part in ("--" + flag, value) if part is not True]
         if method == "fast_rcnn_ohem":
             args += ["--cfg", "experiments/cfgs/fast_rcnn_ohem.yml"]
-        return run("train_net.py", *args, "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES", "[90]", *settings)
+        return [*map(str, args), "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES", "[90]", *settings]
     return call
+
+
+@pytest.fixture
+def train(run, train_args):
+    """train(method=..., **flags): train_net.py with these train_args."""
+    return lambda *settings, **flags: run("train_net.py", *train_args(*settings, **flags))
