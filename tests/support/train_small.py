@@ -17,13 +17,21 @@ SETTINGS = {"TRAIN.SCALES": (48,), "TRAIN.MAX_SIZE": 96, "TRAIN.BATCH_SIZE": 8, 
             "TRAIN.BG_THRESH_LO": 0.0, "TRAIN.SNAPSHOT_ITERS": 4}
 
 
-def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, **changes):
-    """Snapshot paths of a training run on 5 images in `folder`, from seed 3."""
+def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dropout=0.2, **changes):
+    """Snapshot paths of a training run on 5 images in `folder`, from seed 3.
+
+    Of several processes each writes what it reads into a folder of its own; folder/output is one.
+    """
+    output = folder / "output"
+    if caffe.solver_count() > 1:
+        folder = folder / ("rank%d" % caffe.solver_rank())
+        folder.mkdir(exist_ok=True)
+    net = (OHEM_NET if ohem else PLAIN_NET).replace("dropout_ratio: 0.2", "dropout_ratio: %g" % dropout)
     caffe.set_random_seed(3)
     np.random.seed(3)
     with settings({**SETTINGS, "TRAIN.USE_OHEM": ohem, **changes}):
-        path = write_solver(folder, OHEM_NET if ohem else PLAIN_NET, solver)
-        return train_net(path, random_entries(folder, 5), folder / "output", None, max_iters, resume)
+        path = write_solver(folder, net, solver)
+        return train_net(path, random_entries(folder, 5), output, None, max_iters, resume)
 
 
 if __name__ == "__main__":
