@@ -25,6 +25,7 @@ Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
            SCHEDULE=paper (the paper's longer one, where the table has it),
            PRECISION (float32, tf32 or bf16: how training and testing multiply),
+           NPROC (processes that train and test together; on GPUs from GPU_ID on, one each),
            PLUS=M (train and test at several scales), B (test in two stages with voting) or M+B,
            TRAINED (a .caffemodel: only test it)
 TEXT
@@ -145,6 +146,12 @@ PYTHON=python
 if [[ -x .venv/bin/python ]]; then
   PYTHON=.venv/bin/python
 fi
+LAUNCH=("$PYTHON")
+if [[ ${NPROC:-1} != 1 ]]; then
+  [[ $METHOD != faster_rcnn_alt_opt* ]] || fail "NPROC does not go with $METHOD; leave it out, or use faster_rcnn_end2end"
+  # torchrun; 120 seconds for the iteration that runs and a snapshot, when it is stopped
+  LAUNCH+=(-m torch.distributed.run --standalone --nproc_per_node "$NPROC" --shutdown-timeout 120)
+fi
 export PYTHONUNBUFFERED=True
 
 SLUG=$(echo "${TEST_EXPERIMENT}_${NET}_${DATASET##*/}_${EXTRA_ARGS[*]}" | tr -cs 'A-Za-z0-9._\n-' _ | cut -c 1-120)
@@ -164,9 +171,9 @@ if [[ -z ${TRAINED:-} ]]; then
   if [[ -n ${RESUME:-} ]]; then
     TRAIN_ARGS+=(--resume "$RESUME")
   fi
-  run "$PYTHON" "${TRAIN_TOOL[@]}" "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${TRAIN_SET[@]}"
+  run "${LAUNCH[@]}" "${TRAIN_TOOL[@]}" "${TRAIN_ARGS[@]}" "${CFG_ARGS[@]}" "${TRAIN_SET[@]}"
   TRAINED=$(sed -n 's/^Wrote snapshot to: //p' "$LOG" | tail -n 1)
 fi
 
-run "$PYTHON" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/$TEST_NET" --net "$TRAINED" \
+run "${LAUNCH[@]}" tools/test_net.py "${DEVICE_ARGS[@]}" --def "$MODEL/$TEST_NET" --net "$TRAINED" \
   --imdb "$TEST_IMDB" --num_dets 2000 --det_thresh 0.00001 "${TEST_CFG_ARGS[@]}" "${TEST_SET[@]}"
