@@ -63,3 +63,13 @@ def test_a_killed_worker_ends_the_run_with_one_line_and_a_state(train_args, outp
     assert len(lines) == 1 and lines[0].startswith("error: rank 1 of the 2 processes of this run ended or was killed;"), said
     state = Path(lines[0].rpartition("--resume ")[2])
     assert state.parent == output / "things_trainval" and state.is_file() and state.with_suffix(".resume.npz").is_file()
+
+
+def test_scripts_start_several_processes(commands_of):
+    for line in commands_of("fast_rcnn_ohem.sh", "0", "VGG16", NPROC="2"):
+        assert line.startswith("+ python -m torch.distributed.run --standalone --nproc_per_node 2 "), line
+
+
+def test_alternating_training_says_that_it_takes_one_process(run_script):
+    result = run_script("faster_rcnn_alt_opt.sh", "cpu", "VGG16", NPROC="2")
+    assert result.returncode == 1 and result.stderr.startswith("error: NPROC does not go with faster_rcnn_alt_opt;")
