@@ -2,6 +2,7 @@
 from collections import namedtuple
 
 from _init_paths import ROOT
+from utils.errors import UserError
 
 METHODS = {"fast_rcnn": "Fast R-CNN", "fast_rcnn_ohem": "Fast R-CNN + OHEM",
            "faster_rcnn_alt_opt": "Faster R-CNN, alternating",
@@ -57,10 +58,11 @@ def read_table(path=FILE):
     return [Row(method, plus.replace("-", ""), *rest) for method, plus, *rest in rows]
 
 
-def test_imdb(row):
-    """The data set that the row's script tests on, from the settings table of its method."""
+def imdbs(row):
+    """(training set, test set) of the row's script, from the settings table of its method."""
     name = "settings_end2end.txt" if row.method.startswith("faster_rcnn_end2end") else "settings.txt"
     for line in (ROOT / "experiments" / "scripts" / name).read_text().splitlines():
         if line.split()[:1] == [row.dataset]:
-            return line.split()[2]
-    return None
+            return tuple(line.split()[1:3])
+    raise UserError("experiments/table.txt: %s names %s, which experiments/scripts/%s has not"
+                    % (row.key, row.dataset, name))

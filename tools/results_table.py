@@ -11,9 +11,10 @@ import json
 import re
 from pathlib import Path
 
+import _cli
 import numpy as np
 from _init_paths import ROOT
-from _table import DATASETS, METHODS, read_table, test_imdb
+from _table import DATASETS, METHODS, imdbs, read_table
 from fast_rcnn.detections import DETECTIONS_FILE
 
 MEASURED = ROOT / "experiments" / "measured.txt"
@@ -31,9 +32,10 @@ def markdown(heads, rows):
 
 
 def newest_score(row, output):
-    """'71.2 on 4952 images' of the last test that the row's script left in `output`, '-' where there is none."""
-    pattern = "%s/%s/%s_*/ap.json" % (row.experiment, test_imdb(row), row.net.lower())
-    folders = [path.parent for path in output.glob(pattern)]
+    """'71.2 on 4952 images' of the last net that the row's script tested into `output`, '-' where there is none."""
+    train_imdb, test_imdb = imdbs(row)
+    folders = [path.parent for path in output.glob("%s/%s/%s_*/ap.json" % (row.experiment, test_imdb, row.net.lower()))]
+    folders = [folder for folder in folders if trained_on(folder) == train_imdb]
     if not folders:
         return "-"
     folder = max(folders, key=lambda path: int((re.findall(r"_iter_(\d+)", path.name) or [0])[-1]))
@@ -41,6 +43,12 @@ def newest_score(row, output):
     with np.load(folder / DETECTIONS_FILE, allow_pickle=False) as detections:
         images = len(detections["image_ids"])
     return "-" if mean_ap is None else "%.1f on %d images" % (100 * mean_ap, images)
+
+
+def trained_on(folder):
+    """The data set whose folder the tested net came from; None where test_net.py left no record."""
+    path = folder / "run.json"
+    return Path(json.loads(path.read_text())["caffemodel"]).parent.name if path.is_file() else None
 
 
 def published_rows(output):
@@ -66,4 +74,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    _cli.run(main)

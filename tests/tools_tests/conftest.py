@@ -97,3 +97,24 @@ def train_args(tiny_net, voc_folder, exp_dir):
 def train(run, train_args):
     """train(method=..., **flags): train_net.py with these train_args."""
     return lambda *settings, **flags: run("train_net.py", *train_args(*settings, **flags))
+
+
+@pytest.fixture
+def commands_of(tmp_path):
+    """commands_of(script, args..., variables...): the command lines a script would run, with tools that do nothing."""
+    work = tmp_path / "project"
+    shutil.copytree(ROOT / "experiments" / "scripts", work / "experiments" / "scripts")
+    shutil.copytree(ROOT / "experiments" / "cfgs", work / "experiments" / "cfgs")
+    (work / "experiments" / "logs").mkdir()
+    (work / "models").symlink_to(ROOT / "models")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho Wrote snapshot to: final.caffemodel\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+
+    def call(script, *args, **variables):
+        result = subprocess.run([str(work / "experiments" / "scripts" / script), *args], cwd=work, text=True,
+                                capture_output=True,
+                                env={"PATH": "%s:/usr/bin:/bin" % (tmp_path / "bin"), **variables})
+        assert result.returncode == 0, result.stderr
+        return [line for line in result.stdout.splitlines() if line.startswith("+ ")]
+    return call

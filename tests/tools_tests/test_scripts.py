@@ -1,7 +1,4 @@
 """experiments/scripts/*.sh as their users start them."""
-import shutil
-import subprocess
-
 import pytest
 from support.reference import ROOT
 
@@ -32,27 +29,6 @@ def test_joint_training_takes_only_voc(run_script):
 
 ROWS = [line.split() for line in (ROOT / "experiments/scripts/settings.txt").read_text().splitlines()
         if line and line[0] != "#"]
-
-
-@pytest.fixture
-def commands_of(tmp_path):
-    """commands_of(script, args..., variables...): the command lines a script would run, with tools that do nothing."""
-    work = tmp_path / "project"
-    shutil.copytree(ROOT / "experiments" / "scripts", work / "experiments" / "scripts")
-    shutil.copytree(ROOT / "experiments" / "cfgs", work / "experiments" / "cfgs")
-    (work / "experiments" / "logs").mkdir()
-    (work / "models").symlink_to(ROOT / "models")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho Wrote snapshot to: final.caffemodel\n")
-    (tmp_path / "bin" / "python").chmod(0o755)
-
-    def call(script, *args, **variables):
-        result = subprocess.run([str(work / "experiments" / "scripts" / script), *args], cwd=work, text=True,
-                                capture_output=True,
-                                env={"PATH": "%s:/usr/bin:/bin" % (tmp_path / "bin"), **variables})
-        assert result.returncode == 0, result.stderr
-        return [line for line in result.stdout.splitlines() if line.startswith("+ ")]
-    return call
 
 
 @pytest.mark.parametrize("script, method", [("fast_rcnn.sh", "fast_rcnn"), ("fast_rcnn_ohem.sh", "fast_rcnn_ohem")])
