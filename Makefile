@@ -2,6 +2,7 @@
 # make test    set up, build, run all tests
 # make setup   the virtual environment .venv with the tested versions of requirements.txt
 # make build   the schema, the RoI kernels and the Cython modules
+# make test-gpu  on a machine with a CUDA device: every layer, OHEM steps and the tools on GPU and CPU alike
 # make bench   measure speed and memory beside peers: table, JSON and plot in output/bench (CAFFE_PYTHON=/path/to/python
 #              adds the C++ Caffe as a peer)
 # make results the table of results: published figures, commands, what was measured here
@@ -18,7 +19,7 @@ DEMO := output/demo
 DIGITNET := data/digits_pretrained/DigitNet.caffemodel
 DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
 
-.PHONY: help setup build test bench results matrix lint demo clean distclean
+.PHONY: help setup build test test-gpu bench results matrix lint demo clean distclean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -38,6 +39,10 @@ build: setup
 
 test: build
 	$(PY) -m pytest
+
+test-gpu: build
+	@$(PY) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "error: make test-gpu: PyTorch %s finds no CUDA device; it needs one and a CUDA build of PyTorch" % torch.__version__)'
+	$(PY) -m pytest tests/gpu tests/caffe_tests/test_triton_kernels.py
 
 bench: build
 	$(PY) benchmarks/run.py $(if $(CAFFE_PYTHON),--caffe-python $(CAFFE_PYTHON))

@@ -11,15 +11,24 @@ import numpy as np
 import pytest
 import torch
 from caffe import common
-from support import triton_kernels  # noqa: F401  (before the kernels are imported)
+from support import triton_kernels  # (before the kernels are imported)
 from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, run_layer
 from support.nets import solver_from_text
+from support.ohem_step import assert_same_step, ohem_step
 from support.one_layer import TEST, TRAIN, make_layer
+from support.settings import settings
+from support.tiny_net import write_tiny_net
 
 
 @pytest.fixture
 def as_on_gpu(monkeypatch):
-    """All tensors count as lying on a GPU."""
+    """All tensors, on the CPU as they are, count as lying on a GPU."""
+    if not triton_kernels.INTERPRETED:
+        pytest.skip("the kernels are compiled here, not interpreted: tests/gpu tries the layers on the GPU itself")
+    _count_as_on_gpu(monkeypatch)
+
+
+def _count_as_on_gpu(monkeypatch):
     for name, module in list(sys.modules.items()):
         if name.startswith("caffe.") and hasattr(module, "on_gpu"):
             monkeypatch.setattr(module, "on_gpu", lambda tensor: True)
@@ -34,9 +43,10 @@ class NoKernel:
 
 
 @pytest.fixture
-def meta(monkeypatch, as_on_gpu):
+def meta(monkeypatch):
     """The current device has no numbers."""
     from caffe.kernels import psroi_pooling_triton, roi_pooling_triton
+    _count_as_on_gpu(monkeypatch)
     for kernels in (psroi_pooling_triton, roi_pooling_triton):
         monkeypatch.setattr(kernels, "_forward", NoKernel())
         monkeypatch.setattr(kernels, "_backward", NoKernel())
@@ -105,8 +115,8 @@ layer { name: "loss_box" type: "SmoothL1Loss" bottom: "box" bottom: "targets" bo
 
 @pytest.mark.parametrize("solver", ["SGD", "Adam", "Nesterov"])
 def test_no_training_step_waits_for_numbers(meta, tmp_path, solver):
-    settings = 'type: "%s" base_lr: 0.1 lr_policy: "fixed" iter_size: 2 clip_gradients: 5 weight_decay: 0.1' % solver
-    solver = solver_from_text(NET, settings, tmp_path)
+    text = 'type: "%s" base_lr: 0.1 lr_policy: "fixed" iter_size: 2 clip_gradients: 5 weight_decay: 0.1' % solver
+    solver = solver_from_text(NET, text, tmp_path)
     for name in solver.net.inputs:
         blob = solver.net.blobs[name]
         blob.data[...] = np.ones(blob.shape)        # what a data layer does: written on the host, fetched by nobody
@@ -138,3 +148,11 @@ def test_a_blob_is_fetched_only_to_be_read(meta):
     blob.tensor = torch.ones(5, device="meta")
     with pytest.raises((RuntimeError, NotImplementedError)):
         blob.data.sum()
+
+
+def test_an_ohem_step_on_the_way_of_a_gpu(tmp_path, request):
+    prototxt = write_tiny_net(tmp_path) / "fast_rcnn_ohem" / "train.prototxt"
+    with settings({"TRAIN.BATCH_SIZE": 8}):
+        want = ohem_step(prototxt, 64, 80, 20)
+        request.getfixturevalue("as_on_gpu")
+        assert_same_step(ohem_step(prototxt, 64, 80, 20), want, tolerance=1e-6)
