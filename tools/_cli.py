@@ -19,7 +19,7 @@ from utils.errors import UserError
 
 
 def add_common_flags(parser):
-    """--gpu, --precision, --cfg (may be given several times) and --set, which takes the rest of the line."""
+    """The flags of `add_device_flags`, --cfg (may be given several times), and --set, which takes the rest of the line."""
     add_device_flags(parser, gpu='0')
     parser.add_argument('--cfg', dest='cfg_files', action='append', default=[], metavar='FILE',
                         help="yml file of settings; may be repeated, the last one wins")
@@ -28,11 +28,13 @@ def add_common_flags(parser):
 
 
 def add_device_flags(parser, gpu):
-    """--gpu, by default `gpu`, and --precision: what `use_device` takes."""
+    """--gpu, by default `gpu`, --precision and --deterministic: what `use_device` takes."""
     parser.add_argument('--gpu', default=gpu, metavar='ID', help="number of the GPU, or cpu (default: %s)" % gpu)
     parser.add_argument('--precision', default='float32', metavar='NAME',
                         help="float32, tf32 or bf16: how convolutions and fully connected layers multiply "
                              "(default: float32)")
+    parser.add_argument('--deterministic', action='store_true',
+                        help="the same numbers in every run on a GPU, perhaps slower (on the CPU they always are)")
 
 
 def parse(parser):
@@ -93,6 +95,8 @@ def configure(args):
 
 def use_device(args):
     """Run on the GPU or CPU of --gpu, multiply as --precision says."""
+    if args.deterministic:
+        caffe.set_deterministic()
     _set_mode(args.gpu)
     caffe.set_precision(args.precision)
     print("Precision: %s" % args.precision, flush=True)

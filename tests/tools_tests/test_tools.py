@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.reference import ROOT
 
-FLAGS = {"train_net.py": ["--gpu", "--precision", "--solver", "--iters", "--weights", "--cfg", "--imdb", "--rand", "--resume", "--set"],
+FLAGS = {"train_net.py": ["--gpu", "--precision", "--deterministic", "--solver", "--iters", "--weights", "--cfg", "--imdb", "--rand", "--resume", "--set"],
          "test_net.py": ["--gpu", "--precision", "--def", "--net", "--cfg", "--wait", "--imdb", "--comp", "--set", "--vis",
                          "--num_dets", "--det_thresh"],
          "reval.py": ["output_dir", "--imdb", "--matlab", "--comp", "--nms"],
