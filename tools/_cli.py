@@ -19,7 +19,7 @@ from utils.errors import UserError
 
 
 def add_common_flags(parser):
-    """The flags of `add_device_flags`, --cfg (may be given several times), and --set, which takes the rest of the line."""
+    """Those of add_device_flags, --cfg (may be given several times), and --set, which takes the rest of the line."""
     add_device_flags(parser, gpu='0')
     parser.add_argument('--cfg', dest='cfg_files', action='append', default=[], metavar='FILE',
                         help="yml file of settings; may be repeated, the last one wins")
