@@ -19,10 +19,9 @@ def description():
 @functools.cache
 def matmul_rate(dtype):
     """Floating-point operations a second of a square matrix product of `dtype`."""
-    size = 2048 if dtype == torch.float32 else 1024
     if dtype == torch.bfloat16 and _flops(256, dtype, 1) < 20e9:    # no bf16 units: 1024 would take seconds
         return _flops(256, dtype, 3)
-    return _flops(size, dtype, 8)
+    return _flops(1024, dtype, 10)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 
 MODELS = ROOT / "models" / "pascal_voc"
 RATE = 1e-4
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}      # of the factors that a precision multiplies
 
 
 def read_net(path):
@@ -27,6 +28,16 @@ def precision(name):
         yield
     finally:
         caffe.set_precision(before)
+
+
+def in_precisions(function, names):
+    """{name: the function run under caffe.set_precision(name)} for interleaved()."""
+    def arm(name):
+        def run():
+            with precision(name):
+                function()
+        return run
+    return {name: arm(name) for name in names}
 
 
 def training_solver(net_name, method, blobs):

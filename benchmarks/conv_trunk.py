@@ -12,7 +12,7 @@ import torch
 from _caffe_peer import CaffePeer
 from _inputs import SEED, image_blob
 from _machine import limit_seconds
-from _ours import he_weights, precision, read_net
+from _ours import DTYPES, he_weights, in_precisions, read_net
 from _paths import ROOT
 from _plain import TRUNKS, trunk
 from _report import Row
@@ -38,12 +38,12 @@ def _forward(settings):
         peer = CaffePeer(settings.caffe_python, files, "forward", torch.get_num_threads())
         with peer:
             peer.require_same(net.forward()["conv5_3"], AGREEMENT)
-            arms = {**_in_precisions(net.forward), **peer.arms(), "plain": _plain_forward(net, data["data"])}
+            arms = {**in_precisions(net.forward, TARGETS), **peer.arms(), "plain": _plain_forward(net, data["data"])}
             seconds = interleaved(arms, settings.repeats)
     flops, num_bytes = _work(arms["plain"]), 8 * sum(blob.count for blob in net.blobs.values())
     return [row for name in TARGETS for row in (
         Row("trunk/VGG16/forward/%s" % name, seconds[name], seconds.get("caffe"), peer.name,
-            limit_seconds(flops, num_bytes, _dtype(name)), TARGETS[name]),
+            limit_seconds(flops, num_bytes, DTYPES[name]), TARGETS[name]),
         Row("trunk/VGG16/forward/%s/plain" % name, seconds[name], seconds["plain"], "plain PyTorch in float32"))]
 
 
@@ -64,15 +64,6 @@ def _classifier(settings):
             seconds = interleaved({"ours": ours, **peer.arms()}, settings.repeats)
     return [Row("trunk/VGG16/classifier/float32", seconds["ours"], seconds.get("caffe"), peer.name,
                 note="forward + backward, %d images of 224 x 224" % IMAGES)]
-
-
-def _in_precisions(function):
-    def arm(name):
-        def run():
-            with precision(name):
-                function()
-        return run
-    return {name: arm(name) for name in TARGETS}
 
 
 def _trunk_param(data):
@@ -127,7 +118,3 @@ def _work(function):
     with FlopCounterMode(display=False) as counter:
         function()
     return counter.get_total_flops()
-
-
-def _dtype(name):
-    return torch.bfloat16 if name == "bf16" else torch.float32

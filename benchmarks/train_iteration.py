@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from _inputs import minibatch
 from _machine import limit_seconds, native_bf16
-from _ours import RATE, plain_params, precision, training_solver
+from _ours import DTYPES, RATE, in_precisions, plain_params, training_solver
 from _plain import PlainNet, training_step
 from _report import Row
 from _timing import interleaved
@@ -17,39 +17,36 @@ from torch.utils.flop_counter import FlopCounterMode
 
 SAMPLED = 128
 TARGET = 1.05
-PRECISIONS = ("float32", "bf16")
 
 
 def cases(sizes):
-    """{case name: function of the settings}, one for each net, method and precision."""
-    found = {}
-    for net in sizes.nets:
-        for method in ("ohem", "plain"):
-            for name in PRECISIONS if method == "ohem" else PRECISIONS[:1]:
-                def case(settings, net=net, method=method, name=name):
-                    return [_measure(settings, net, method, name)]
-                found["train/%s/%s/%s" % (net, method, name)] = case
-    return found
+    """{case name: function of the settings}: OHEM for each net, plain Fast R-CNN for the small one."""
+    chosen = [(net, "ohem", ("float32", "bf16")) for net in sizes.nets] + [(sizes.nets[0], "plain", ("float32",))]
+    return {"train/%s/%s" % (net, method): lambda settings, case=(net, method, precisions): _measure(settings, *case)
+            for net, method, precisions in chosen}
 
 
-def _measure(settings, net_name, method, precision_name):
+def _measure(settings, net_name, method, precisions):
+    """A row for each precision; where bf16 is not native one peer in float32 serves both."""
     sizes = settings.sizes
     blobs = minibatch(sizes, sizes.rois if method == "ohem" else min(SAMPLED, sizes.rois))
     cfg.TRAIN.BATCH_SIZE = sizes.batch
     solver = training_solver(net_name, "fast_rcnn" + ("_ohem" if method == "ohem" else ""), blobs)
-    step = _plain_step(net_name, solver, blobs, sizes.batch if method == "ohem" else None,
-                       precision_name == "bf16" and native_bf16())
+    step = _plain_step(net_name, solver, blobs, sizes.batch if method == "ohem" else None)
     with FlopCounterMode(display=False) as counter:
         step()
-    dtype = torch.bfloat16 if precision_name == "bf16" else torch.float32
-    with precision(precision_name):
-        seconds = interleaved({"ours": lambda: solver.step(1), "peer": step}, settings.repeats)
-    return Row("train/%s/%s/%s" % (net_name, method, precision_name), seconds["ours"], seconds["peer"],
-               _peer_is(precision_name), limit_seconds(counter.get_total_flops(), _bytes(solver.net), dtype), TARGET)
+    arms = {**in_precisions(lambda: solver.step(1), precisions), "peer": step}
+    if "bf16" in precisions and native_bf16():
+        arms["peer bf16"] = lambda: step(bf16=True)
+    seconds = interleaved(arms, settings.repeats)
+    return [Row("train/%s/%s/%s" % (net_name, method, name), seconds[name],
+                seconds.get("peer " + name, seconds["peer"]), _peer_is(name),
+                limit_seconds(counter.get_total_flops(), _bytes(solver.net), DTYPES[name]), TARGET)
+            for name in precisions]
 
 
-def _plain_step(net_name, solver, blobs, hard, bf16):
-    """The peer's iteration, from the solver's weights; hard: how many RoIs to mine, or None."""
+def _plain_step(net_name, solver, blobs, hard):
+    """The peer's iteration, from the solver's weights, as a function of bf16; hard: how many RoIs to mine, or None."""
     plain = PlainNet(net_name, plain_params(solver.net))
     tensors = {name: torch.tensor(blob) for name, blob in blobs.items()}
     _require_same(solver.net, plain, tensors["data"])
@@ -60,7 +57,7 @@ def _plain_step(net_name, solver, blobs, hard, bf16):
                           blobs["bbox_inside_weights"], blobs["bbox_outside_weights"])
         return torch.from_numpy(select_hard(loss, blobs["rois"], blobs["labels"], hard, cfg.TRAIN.OHEM_NMS_THRESH))
 
-    return lambda: training_step(plain, optimizer, tensors, mine if hard else None, bf16)
+    return lambda bf16=False: training_step(plain, optimizer, tensors, mine if hard else None, bf16)
 
 
 def _require_same(net, plain, data):
