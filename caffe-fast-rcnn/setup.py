@@ -85,8 +85,12 @@ def extensions():
     """The Cython kernels, named as modules of the package."""
     os.chdir(PYTHON.parent)
     from Cython.Build import cythonize
-    found = [Extension("caffe.kernels." + path.stem, [path.relative_to(PYTHON.parent).as_posix()])
-             for path in sorted((PYTHON / "caffe" / "kernels").glob("*.pyx"))]
+    folder = PYTHON / "caffe" / "kernels"
+    headers, kernels = ([path.relative_to(PYTHON.parent).as_posix() for path in sorted(folder.glob(pattern))]
+                        for pattern in ("*.h", "*.pyx"))
+    # What a kernel depends on goes into source archives; its source there is the C that Cython made.
+    found = [Extension("caffe.kernels." + Path(kernel).stem, [kernel], depends=[kernel, *headers])
+             for kernel in kernels]
     return cythonize(found, language_level=3)
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 from caffe import CaffeError
-from caffe.kernels.roi_pooling import roi_cells, roi_pooling_backward, roi_pooling_forward
+from caffe.kernels.bins import round_half_away
+from caffe.kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
 from support.gradient import check_gradient
 from support.naive_roi import naive_backward, naive_forward, random_rois
 from support.one_layer import float64, forward, forward_backward, make_layer
@@ -38,6 +39,19 @@ def test_agrees_with_loops(dtype, channels):
     agree(features, random_rois(rng, 12, 3, 9 * 16, 7 * 16), 3, 4, 1 / 16)
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_random_sizes_agree_with_loops(seed):
+    """Maps, channels, bins, scales, ties, and layouts in memory as they come."""
+    rng = np.random.default_rng([25, seed])
+    num, height, width, pooled_h, pooled_w = rng.integers(1, [4, 12, 12, 8, 8])
+    channels = rng.choice([1, 5, 31, 32, 33])
+    features = rng.integers(-3, 9, (num, height, width, channels)).astype(rng.choice([np.float32, np.float64]))
+    features = features.transpose(0, 3, 1, 2)       # channels last in memory
+    scale = rng.choice([1, 0.5, 1 / 16, 0.3])
+    rois = random_rois(rng, int(rng.integers(2, 9)), num, width / scale, height / scale)
+    agree(features if seed % 2 else np.ascontiguousarray(features), rois, int(pooled_h), int(pooled_w), scale)
+
+
 @pytest.mark.parametrize("scale", [1 / 16, 1 / 8, 0.3])
 def test_small_maps_and_many_bins(scale):
     rng = np.random.default_rng(5)
@@ -62,8 +76,8 @@ def test_bin_edges_have_the_rounding_of_their_number_type(dtype, reaching_over):
 
 
 def test_corners_round_half_away_from_zero():
-    rois = torch.tensor([[0, 8, 24, 40, -8], [0, 7.9999995, 23.999998, -24, -7.9999995]])
-    np.testing.assert_array_equal(roi_cells(rois, 0.0625, 1), [[0, 1, 2, 3, -1], [0, 0, 1, -2, 0]])
+    corners = torch.tensor([[8, 24, 40, -8], [7.9999995, 23.999998, -24, -7.9999995]]) * 0.0625
+    assert round_half_away(corners).tolist() == [[1, 2, 3, -1], [0, 1, -2, 0]]
 
 
 def test_one_cell_and_outside():
@@ -73,6 +87,14 @@ def test_one_cell_and_outside():
     assert (top[0] == features[0, 0, 1, 2]).all()
     assert not top[1].any() and not top[2].any()                # wholly outside: empty bins
     assert (top[3] == features[0, 0, 2, 3]).all()               # inverted: one cell at the first corner
+
+
+def test_nan_is_passed_over():
+    """As by Caffe, whose maximum begins at -FLT_MAX and takes what is greater."""
+    features = np.array([[np.nan, 2, np.nan, np.nan], [1, np.nan, np.nan, np.nan]], np.float32).reshape(1, 1, 2, 4)
+    top, argmax = roi_pooling_forward(torch.from_numpy(features), torch.tensor([[0., 0, 0, 3, 1]]), 1, 2, 1.0)
+    np.testing.assert_array_equal(top.ravel(), np.float32([2, -np.finfo(np.float32).max]))
+    assert argmax.ravel().tolist() == [1, -1]
 
 
 def test_no_rois_and_channels_last():
@@ -91,19 +113,20 @@ def test_a_bad_roi_is_named(roi):
         roi_pooling_forward(torch.zeros(2, 1, 4, 4), torch.tensor([[0., 0, 0, 1, 1], roi]), 2, 2, 1.0)
 
 
-def test_backward_does_not_depend_on_threads():
+def test_nothing_depends_on_threads():
     rng = np.random.default_rng(7)
     features = torch.from_numpy(rng.standard_normal((1, 40, 9, 9)).astype(np.float32))
-    rois = torch.from_numpy(random_rois(rng, 60, 1, 9, 9).astype(np.float32))
-    top, argmax = roi_pooling_forward(features, rois, 7, 7, 1.0)
-    threads, diffs = torch.get_num_threads(), []
+    rois = torch.from_numpy(random_rois(rng, 200, 1, 9, 9).astype(np.float32))
+    threads, results = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            diffs.append(roi_pooling_backward(top, rois, argmax, features.shape))
+            top, argmax = roi_pooling_forward(features, rois, 7, 7, 1.0)
+            results.append((top, argmax, roi_pooling_backward(top, rois, argmax, features.shape)))
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(diffs[0], diffs[1]) and torch.equal(diffs[0], diffs[2])
+    for one, *others in zip(*results):
+        assert all(torch.equal(one, other) for other in others)
 
 
 # ---- the layer

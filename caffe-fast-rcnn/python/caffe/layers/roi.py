@@ -3,7 +3,6 @@ import math
 
 import torch
 
-from ..kernels import on_gpu
 from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
 from ..layer import Layer, register
 
@@ -30,7 +29,7 @@ class ROIPoolingLayer(Layer):
             self.fail("pooled_h %d and pooled_w %d must be positive" % (self.pooled_h, self.pooled_w))
         if not self.spatial_scale > 0:
             self.fail("spatial_scale %g; expected 1 / stride of bottom 0, such as 0.0625" % self.spatial_scale)
-        self._argmax, self._memory = None, torch.empty(0)
+        self._argmax, self._memory = None, _Memory()
 
     def reshape(self, bottom, top):
         features, rois = bottom[0].shape, bottom[1].shape
@@ -41,10 +40,9 @@ class ROIPoolingLayer(Layer):
         top[0].reshape(rois[0], features[1], self.pooled_h, self.pooled_w)
 
     def forward(self, bottom, top):
-        features, rois = bottom[0].tensor, bottom[1].tensor.reshape(-1, 5)
-        out = None if on_gpu(features) else self._memory_for(top[0].shape, features.dtype)
-        top[0].tensor, self._argmax = roi_pooling_forward(features, rois, self.pooled_h, self.pooled_w,
-                                                          self.spatial_scale, self.needs_backward, out)
+        top[0].tensor, self._argmax = roi_pooling_forward(
+            bottom[0].tensor, bottom[1].tensor.reshape(-1, 5), self.pooled_h, self.pooled_w, self.spatial_scale,
+            self.needs_backward, self._memory.empty)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
@@ -53,15 +51,22 @@ class ROIPoolingLayer(Layer):
         if propagate_down[1]:
             bottom[1].diff_tensor = torch.zeros_like(bottom[1].tensor)
 
-    def _memory_for(self, shape, dtype):
-        """The memory of the last top, when it is large enough.
-
-        Fresh memory costs more than the pooling: 2000 RoIs on VGG16 make 200 MB, and the system clears every page.
-        """
-        count = math.prod(shape)
-        if self._memory.numel() < count or self._memory.dtype != dtype:
-            self._memory = torch.empty(count, dtype=dtype)
-        return self._memory[:count].view(shape)
-
     def allow_force_backward(self, bottom_index):
         return bottom_index == 0
+
+
+class _Memory:
+    """Gives the memory of the last tensor of a type again, when it is large enough.
+
+    Fresh memory costs more than the pooling: 2000 RoIs on VGG16 make 200 MB, and the system clears every page.
+    """
+
+    def __init__(self):
+        self._used = {}
+
+    def empty(self, shape, dtype):
+        """A tensor on the CPU with any numbers in it."""
+        count = math.prod(shape)
+        if dtype not in self._used or self._used[dtype].numel() < count:
+            self._used[dtype] = torch.empty(count, dtype=dtype)
+        return self._used[dtype][:count].view(shape)
