@@ -52,6 +52,8 @@ def _rows(settings, size, seconds, top_bytes, feature_bytes):
         how = "scatter_add of all RoIs" if way == "backward" else "adaptive_max_pool2d RoI by RoI"
         yield Row("roi_pooling/%dx%d/%s" % (size, size, way), seconds[way], seconds[peer], how,
                   limit_seconds(0, moved * top_bytes + feature_bytes), note="limit: bytes moved at the copy rate")
+    yield Row("roi_pooling/%dx%d/backward to forward" % (size, size), seconds["backward"], seconds["forward"],
+              "our forward", target=1)
 
 
 def _net(features, rois, size, backward):

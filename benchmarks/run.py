@@ -82,8 +82,9 @@ def measure(cases, settings, path):
 
 
 def show(path, order):
-    """Print the table of everything measured so far and write its plot."""
-    rows = sorted(_report.load(path).values(), key=lambda row: order.index(row["case"]))
+    """Print the table of everything measured so far, in the order of the cases, and write its plot."""
+    rows = [row for row in _report.load(path).values() if row["case"] in order]
+    rows.sort(key=lambda row: order.index(row["case"]))
     print("\n".join(sorted({_report.machine_line(row["machine"]) for row in rows})))
     print(_report.table(rows))
     _report.plot(rows, path.replace(".json", ".png"))

@@ -38,7 +38,7 @@ def test_rows_in_json_table_and_plot(bench, tmp_path):
     assert rows["mining/1_image"]["met"] is (rows["mining/1_image"]["ours"] <= 0.005)
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     assert bench("--only", "roi_pooling/6x6").returncode == 0
-    assert set(rows_of(tmp_path)) == set(rows) | {"roi_pooling/6x6/" + way for way in ("forward", "readonly", "backward")}
+    assert set(rows_of(tmp_path)) == set(rows) | {"roi_pooling/6x6/" + way for way in ("forward", "readonly", "backward", "backward to forward")}
     shown = bench("--show").stdout
     assert "| boxes/nms |" in shown and "| roi_pooling/6x6/backward |" in shown
 
