@@ -17,8 +17,8 @@ def bbox_vote(dets, candidates, thresh):
     voted = np.array(dets, dtype=np.float32).reshape(-1, 5)
     voters = candidates[candidates[:, 4] > 0].astype(np.float64)
     near = bbox_overlaps(voted[:, :4], voters[:, :4]) >= thresh  # (N, M)
-    weights = near * voters[:, 4]
-    total = weights.sum(axis=1)
-    some = total > 0
-    voted[some, :4] = (weights[some] @ voters[:, :4]) / total[some, np.newaxis]
+    shares = np.column_stack((voters[:, :4] * voters[:, 4:], voters[:, 4]))  # (M, 5), w * box and w
+    sums = near.astype(np.float64) @ shares  # (N, 5)
+    some = sums[:, 4] > 0
+    voted[some, :4] = sums[some, :4] / sums[some, 4:]
     return voted
