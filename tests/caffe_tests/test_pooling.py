@@ -4,6 +4,7 @@ import math
 import caffe
 import numpy as np
 import pytest
+import torch
 from caffe import CaffeError
 from support.gradient import check_gradient
 from support.one_layer import TRAIN, forward, forward_backward, make_layer
@@ -79,6 +80,21 @@ def test_gradient(pool, settings, size):
 def test_max_sends_the_diff_to_the_first_of_equals():
     _, diffs, _ = forward_backward(text("MAX", "kernel_size: 2"), [np.ones((1, 1, 3, 3))], [np.ones((1, 1, 2, 2))])
     np.testing.assert_array_equal(diffs[0][0, 0], [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("settings, kernel, stride, pad, size", SETTINGS)
+def test_channels_last_in_memory_changes_no_number(settings, kernel, stride, pad, size):
+    x = np.random.RandomState(5).randint(0, 4, (2, 37) + size).astype("f")      # many ties; 37: no multiple of a vector
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        layer, bottom, top = make_layer(text("MAX", settings), [x])
+        bottom[0].tensor = torch.tensor(x).contiguous(memory_format=layout)
+        layer.forward(bottom, top)
+        top[0].diff[...] = np.random.RandomState(6).randint(1, 9, top[0].shape)
+        layer.backward(top, [True], bottom)
+        found.append((top[0].data.copy(), bottom[0].diff.copy()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])

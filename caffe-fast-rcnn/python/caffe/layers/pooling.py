@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import common
+from ..kernels import max_pooling
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import PoolingParameter
 
@@ -95,6 +96,10 @@ class Pooling(Layer):
         if self.method != "MAX":
             return super().forward(bottom, top)
         x, pad, ceil = bottom[0].tensor, self.pad, self.ceil
+        if len(top) == 1 and self.torch_cuts and max_pooling.fits(x):
+            top[0].tensor = max_pooling.forward(x, self.sizes, self.window, self.stride, self.pad)
+            self._saved = (x, None, None) if self.needs_backward else None
+            return
         if not self.torch_cuts:
             x, pad, ceil = self._padded(x, torch.finfo(torch.float32).min), [0, 0], False
         how = (self.window, self.stride, pad, [1, 1], ceil)
@@ -111,6 +116,9 @@ class Pooling(Layer):
         if not propagate_down[0]:
             return
         x, how, index = self._saved
+        if how is None:
+            bottom[0].diff_tensor = max_pooling.backward(top[0].diff_tensor, x, self.window, self.stride, self.pad)
+            return
         diff = torch.ops.aten.max_pool2d_with_indices_backward(top[0].diff_tensor, x, *how, index)
         if not self.torch_cuts:
             h, w = bottom[0].shape[2:]
