@@ -10,9 +10,10 @@ N images, R RoIs of all of them, G objects, C classes.  Blobs, all float32:
   bbox_targets          (R, 4*C) normalised; class c in columns 4c .. 4c+3
   bbox_inside_weights   (R, 4*C) cfg.TRAIN.BBOX_INSIDE_WEIGHTS in the columns of a target, else 0
   bbox_outside_weights  (R, 4*C) 1 where the inside weight is > 0
-and with cfg.TRAIN.HAS_RPN, of one image, beside data
-  im_info               (1, 3) [H, W, scale]
-  gt_boxes              (G, 5) [x1 y1 x2 y2 class], pixels of the scaled image
+and with cfg.TRAIN.HAS_RPN, beside data
+  im_info               (N, 3) [height, width, scale] of each scaled image, without the padding
+  gt_boxes              (G, 5) [x1 y1 x2 y2 class], pixels of the scaled image; where N > 1 (G, 6), the image's index
+                        last
 """
 from typing import NamedTuple
 
@@ -68,18 +69,16 @@ def draw_all(roidb, rng):
 
 
 def draw_rpn(roidb, rng):
-    """Drawn for the one entry in `roidb`: no RoIs, which the net proposes itself."""
-    if len(roidb) != 1:
-        raise UserError("TRAIN.HAS_RPN takes minibatches of one image, got %d; set TRAIN.IMS_PER_BATCH to 1"
-                        % len(roidb))
-    return Drawn(roidb, _draw_sizes(1, rng), None)
+    """Drawn for entries `roidb`: no RoIs, which the net proposes itself."""
+    return Drawn(roidb, _draw_sizes(len(roidb), rng), None)
 
 
 def make_blobs(drawn, num_classes):
     """({name: blob}, scale of each image) of what was drawn."""
-    im_blob, im_scales = _get_image_blob(drawn.entries, drawn.sizes)
+    im_blob, im_infos = _get_image_blob(drawn.entries, drawn.sizes)
+    im_scales = [im_scale for _, _, im_scale in im_infos]
     if drawn.samples is None:
-        rest = _object_blobs(drawn.entries[0], im_scales[0], im_blob.shape)
+        rest = {"im_info": np.array(im_infos, dtype=np.float32), "gt_boxes": _gt_boxes(drawn.entries, im_scales)}
     else:
         rest = _roi_blobs(drawn.entries, im_scales, drawn.samples, num_classes)
     return {"data": im_blob, **rest}, im_scales
@@ -127,16 +126,16 @@ def _draw_sizes(count, rng):
 
 
 def _get_image_blob(entries, sizes):
-    """data blob (N, 3, H, W) of the entries' images, and the scale of each."""
-    ims, im_scales = [], []
+    """data blob (N, 3, H, W) of the entries' images, and (height, width, scale) of each scaled image."""
+    ims, im_infos = [], []
     for entry, size in zip(entries, sizes):
         im = read_image(entry["image"])
         if entry["flipped"]:
             im = im[:, ::-1, :]
         im, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TRAIN.MAX_SIZE)
         ims.append(im)
-        im_scales.append(im_scale)
-    return im_list_to_blob(ims), im_scales
+        im_infos.append((*im.shape[:2], im_scale))
+    return im_list_to_blob(ims), im_infos
 
 
 def sample_rois(overlaps, fg_per_image, rois_per_image, rng):
@@ -159,12 +158,14 @@ def all_rois(overlaps):
     return fg_inds, np.flatnonzero((overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= 0))
 
 
-def _object_blobs(entry, im_scale, blob_shape):
-    """im_info and gt_boxes of one image; crowds are no objects to be proposed."""
-    rows = gt_rows(entry)
-    boxes = entry["boxes"][rows].astype(np.float64) * im_scale
-    return {"im_info": np.array([[*blob_shape[2:], im_scale]], dtype=np.float32),
-            "gt_boxes": np.column_stack([boxes, entry["gt_classes"][rows]]).astype(np.float32)}
+def _gt_boxes(entries, im_scales):
+    """The gt_boxes blob; crowds are no objects to be proposed."""
+    parts = []
+    for i, (entry, im_scale) in enumerate(zip(entries, im_scales)):
+        rows = gt_rows(entry)
+        boxes = entry["boxes"][rows].astype(np.float64) * im_scale
+        parts.append(np.column_stack([boxes, entry["gt_classes"][rows], np.full(len(rows), i)]).astype(np.float32))
+    return np.concatenate(parts)[:, :5 if len(entries) == 1 else 6]
 
 
 def _roi_blobs(roidb, im_scales, samples, num_classes):

@@ -152,6 +152,23 @@ def test_both_networks_teach_the_trunk(tmp_path):
             assert (np.abs(net.params["cls_score"][0].diff).max() > 0) == ("loss_cls" in names)
 
 
+def test_two_images_at_a_time(tmp_path):
+    """Anchors, proposals and RoIs of each image by themselves; the last minibatch of an epoch has one image."""
+    with settings({**OHEM, "TRAIN.IMS_PER_BATCH": 2, "TRAIN.OHEM_WARMUP_ITERS": 0}):
+        wrapper = SolverWrapper(solver_of(tmp_path, "faster_rcnn_end2end_ohem"), random_entries(tmp_path, 3), tmp_path / "output")
+        net = wrapper.solver.net
+        net.forward()
+        info, gt_boxes, rois = (net.blobs[name].data.copy() for name in ("im_info", "gt_boxes", "rois"))
+        assert info.shape == (2, 3) and gt_boxes.shape == (2, 6) and gt_boxes[:, 5].tolist() == [0, 1]
+        assert (info[:, :2].max(axis=0) == net.blobs["data"].shape[2:]).all()
+        for i in range(2):
+            of_image = rois[rois[:, 0] == i, 1:]
+            assert len(of_image) > 1 and (of_image[:, 2:].max(axis=0) <= info[i, 1::-1] - 1).all()
+        net.backward()
+        net.forward()
+        assert net.blobs["im_info"].shape[0] == 1 and set(net.blobs["rois"].data[:, 0]) == {0}
+
+
 @pytest.mark.parametrize("num_classes", [3, 9])
 def test_the_box_predictor_is_not_that_of_the_anchors(num_classes):
     """With 9 classes both have 36 outputs."""

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from roi_data_layer.minibatch import draw_all, get_allrois_minibatch, get_minibatch, gt_rois, make_blobs
 from roi_data_layer.roidb import add_bbox_regression_targets
-from support.roidbs import make_entry
+from support.roidbs import make_entry, random_entries
 from support.settings import settings
 from utils.errors import UserError
 
@@ -93,9 +93,15 @@ def test_an_image_without_objects_for_a_net_with_an_rpn(tmp_path):
         assert get_minibatch([make_entry(tmp_path / "none.png", [], [])], 3)["gt_boxes"].shape == (0, 5)
 
 
-def test_an_rpn_takes_one_image(tmp_path):
-    with settings({**SMALL, "TRAIN.HAS_RPN": True}), pytest.raises(UserError, match="got 2; set TRAIN.IMS_PER_BATCH to 1"):
-        get_minibatch([entry_of(tmp_path)] * 2, 3)
+def test_an_rpn_takes_several_images(tmp_path):
+    """What one image has by itself, with its index, and its own size rather than the blob's."""
+    entries = random_entries(tmp_path, 2)
+    with settings({**SMALL, "TRAIN.HAS_RPN": True}):
+        alone = [get_minibatch([entry], 3) for entry in entries]
+        both = get_minibatch(entries, 3)
+    assert np.array_equal(both["im_info"], np.concatenate([blobs["im_info"] for blobs in alone]))
+    assert np.array_equal(both["gt_boxes"], np.concatenate([np.insert(blobs["gt_boxes"], 5, i, axis=1)
+                                                            for i, blobs in enumerate(alone)]))
 
 
 def test_the_scale_is_drawn_for_each_image(tmp_path):
