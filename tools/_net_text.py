@@ -14,7 +14,7 @@ Fc = namedtuple("Fc", "num_output std lr", defaults=(1,))
 
 SOLVER = {"base_lr": 0.001, "lr_policy": "step", "gamma": 0.1, "stepsize": 30000, "display": 20, "average_loss": 100,
           "momentum": 0.9, "weight_decay": 0.0005}
-ENUMS = ("MAX", "AVE", "WITHIN_CHANNEL")     # the only strings that a prototxt does not quote
+ENUMS = ("MAX", "AVE", "WITHIN_CHANNEL", "PRE_FIXED")     # the only strings that a prototxt does not quote
 
 
 # ---- text

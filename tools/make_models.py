@@ -9,6 +9,7 @@ those of the original and of py-faster-rcnn, so that published weights load.
 from pathlib import Path
 
 import _faster_rcnn_models
+import _rfcn_models
 from _net_text import (
     BLOBS,
     SOLVER,
@@ -163,6 +164,9 @@ def all_files():
     texts = {path: text for net in NETS for path, text in files(net).items()}
     for net in NETS:
         for path, text in _faster_rcnn_models.files(net).items():
+            texts["%s/%s/%s" % (net.dataset, net.name, path)] = text
+    for net in [_rfcn_models.RESNET50] + [net for net in NETS if net.name in _rfcn_models.HEADS]:
+        for path, text in _rfcn_models.files(net).items():
             texts["%s/%s/%s" % (net.dataset, net.name, path)] = text
     texts["imagenet/VGG16/deploy.prototxt"] = classifier_text(
         "VGG_ILSVRC_16_layers", VGG16 + [pool("pool5", 2, 2)], [("fc6", 4096), ("fc7", 4096), ("fc8", 1000)])

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 case $METHOD in
-  faster_rcnn_end2end*) TABLE=settings_end2end.txt ;;
+  faster_rcnn_end2end* | rfcn_end2end*) TABLE=settings_end2end.txt ;;
   *) TABLE=settings.txt ;;
 esac
 
@@ -17,7 +17,7 @@ usage() {
   cat <<TEXT
 Usage: [VARIABLE=...] $0 GPU_ID NET [DATASET] [--set KEY VALUE ...]
   GPU_ID   number of the GPU, or cpu
-  NET      VGG16, VGG_CNN_M_1024, ZF, SqueezeNet or DigitNet (a folder below models/*/)
+  NET      VGG16, VGG_CNN_M_1024, ZF, ResNet-50 (R-FCN), SqueezeNet or DigitNet (a folder below models/*/)
   DATASET  pascal_voc (default), or another row of experiments/scripts/$TABLE:
           $(datasets); your own: voc:FOLDER in VOC's layout with the sets trainval and test
            (voc:A+voc:B trains on both and tests on A), or coco:FOLDER with trainval.json, test.json and images/
@@ -79,6 +79,7 @@ case $NET in
       DEFAULT_WEIGHTS=data/digits_pretrained/DigitNet.caffemodel
     fi ;;
   SqueezeNet) DEFAULT_WEIGHTS=data/imagenet_models/SqueezeNet.caffemodel DEFAULT_ITERS=2000 ;;
+  ResNet-50) DEFAULT_WEIGHTS=data/imagenet_models/ResNet-50-model.caffemodel ;;
   *) DEFAULT_WEIGHTS=data/imagenet_models/$NET.v2.caffemodel ;;
 esac
 case ${SCHEDULE:-} in

@@ -51,6 +51,8 @@ cfg.TRAIN.OHEM_WARMUP_ITERS = 0      # (ours) iterations of plain sampling befor
 
 # Region proposal network
 cfg.TRAIN.HAS_RPN = False
+# All classes share their boxes: targets (R, 8) for background and object, as in R-FCN; needs HAS_RPN
+cfg.TRAIN.AGNOSTIC = False
 cfg.TRAIN.RPN_POSITIVE_OVERLAP = 0.7
 cfg.TRAIN.RPN_NEGATIVE_OVERLAP = 0.3
 cfg.TRAIN.RPN_CLOBBER_POSITIVES = False  # an anchor that is both becomes negative
@@ -74,6 +76,8 @@ cfg.TEST.NMS = 0.3         # IoU from which the lower of two detections of a cla
 cfg.TEST.SVM = False       # scores are cls_score (from SVMs), not cls_prob
 cfg.TEST.BBOX_REG = True
 cfg.TEST.HAS_RPN = False
+# The net gives boxes (R, 8) for background and object, which all classes share
+cfg.TEST.AGNOSTIC = False
 cfg.TEST.PROPOSAL_METHOD = 'selective_search'
 # (ours) The paper's +B (lib/fast_rcnn/multi_stage.py, bbox_voting.py).  The paper leaves out the first threshold; 0.95
 # and 0.5 are those of MR-CNN's code.

@@ -15,6 +15,7 @@ from fast_rcnn.config import cfg
 
 NUM_CLASSES = re.compile(r"""(num_classes['"]?\s*:\s*)\d+""")
 OUTPUTS_PER_CLASS = {"cls_score": 1, "bbox_pred": 4}  # by the beginning of the layer's name
+BOX_LOSSES = ("SmoothL1Loss", "SmoothL1LossOHEM")
 
 
 def read_net(path):
@@ -40,7 +41,8 @@ def set_num_classes(net_param, num_classes):
     """Fit a NetParameter, in place, to num_classes classes with the background; returns whether anything changed.
 
     Changed are num_classes in the param_str of Python layers, and num_output of the InnerProduct and Convolution layers
-    whose name begins with cls_score (num_classes) or bbox_pred (4 * num_classes).
+    whose name begins with cls_score (num_classes) or bbox_pred (4 * num_classes).  In R-FCN's nets it is the score maps
+    rfcn_cls, a map for each class and part, their pooling, and cls_prob_reshape; the classes share their boxes there.
     """
     before = net_param.SerializeToString()
     for layer in net_param.layer:
@@ -50,6 +52,13 @@ def set_num_classes(net_param, num_classes):
         for prefix, factor in OUTPUTS_PER_CLASS.items():
             if layer.name.startswith(prefix) and layer.type in ("InnerProduct", "Convolution"):
                 _weights_param(layer).num_output = factor * num_classes
+        if layer.type == "PSROIPooling" and layer.bottom[0] == "rfcn_cls":
+            parts = layer.psroi_pooling_param.group_size ** 2
+            next(maps for maps in net_param.layer if maps.name == "rfcn_cls").convolution_param.num_output = (
+                num_classes * parts)
+            layer.psroi_pooling_param.output_dim = num_classes
+        if layer.name == "cls_prob_reshape" and list(layer.reshape_param.shape.dim)[1:] != [-1]:
+            layer.reshape_param.shape.dim[1] = num_classes
     return net_param.SerializeToString() != before
 
 
@@ -74,15 +83,19 @@ def find_bbox_pred(net_param, num_output):
     """Name of the layer that predicts the boxes; None in a net that does not learn any.
 
     It is the InnerProduct or Convolution of num_output outputs whose top is the first bottom of a SmoothL1Loss that
-    learns no anchors; failing that, the one called bbox_pred.  UserError when there is a SmoothL1Loss and neither.
+    learns no anchors, or the Convolution whose maps a PSROIPooling makes into that bottom, of num_output outputs for
+    each part of a RoI; failing that, the one called bbox_pred.  UserError when there is a SmoothL1Loss and neither.
     """
+    parts = _parts_of_maps(net_param)
     of_anchors = {top for layer in net_param.layer if layer.python_param.layer == "AnchorTargetLayer"
                   for top in layer.top}
     predictions = {layer.bottom[0] for layer in net_param.layer
-                   if layer.type == "SmoothL1Loss" and not of_anchors.intersection(layer.bottom)}
+                   if layer.type in BOX_LOSSES and not of_anchors.intersection(layer.bottom)}
     candidates = [layer for layer in net_param.layer if layer.type in ("InnerProduct", "Convolution")]
     by_role = [layer for layer in candidates
-               if predictions.intersection(layer.top) and _weights_param(layer).num_output == num_output]
+               if (predictions.intersection(layer.top) and _weights_param(layer).num_output == num_output)
+               or any(top in parts and parts[top][1] in predictions
+                      and _weights_param(layer).num_output == num_output * parts[top][0] for top in layer.top)]
     found = by_role or [layer for layer in candidates if layer.name == "bbox_pred"]
     if not found and predictions:
         raise UserError("net %s has a SmoothL1Loss, but no layer of %d outputs that feeds it, and none called "
@@ -92,6 +105,13 @@ def find_bbox_pred(net_param, num_output):
         raise UserError("layer %s has no bias, which must take up the means of the box targets; remove its bias_term: "
                         "false, or set TRAIN.BBOX_NORMALIZE_TARGETS False" % found[0].name)
     return found[0].name if found else None
+
+
+def _parts_of_maps(net_param):
+    """{blob of score maps: (parts of a RoI, blob of the mean over the parts)} of R-FCN's pooling."""
+    pooled = {layer.bottom[0]: layer.top[0] for layer in net_param.layer if layer.type == "Pooling"}
+    return {layer.bottom[0]: (layer.psroi_pooling_param.group_size ** 2, pooled.get(layer.top[0]))
+            for layer in net_param.layer if layer.type == "PSROIPooling"}
 
 
 def loss_blobs(net_param):

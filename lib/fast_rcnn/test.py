@@ -126,7 +126,10 @@ def _predict(net, outputs, boxes, im_shape):
     scores = np.array(net.blobs['cls_score'].data if cfg.TEST.SVM else outputs['cls_prob'])
     if not cfg.TEST.BBOX_REG:
         return scores, np.tile(boxes, (1, scores.shape[1]))
-    return scores, clip_boxes(bbox_transform_inv(boxes, outputs['bbox_pred']), im_shape)
+    deltas = outputs['bbox_pred']
+    if cfg.TEST.AGNOSTIC:
+        deltas = np.tile(deltas[:, 4:8], (1, scores.shape[1]))  # (R, 8) -> (R, 4*K)
+    return scores, clip_boxes(bbox_transform_inv(boxes, deltas), im_shape)
 
 
 def _first_of_equal(rois_blob, scale):

@@ -25,6 +25,9 @@ from fast_rcnn.resume import STATE, drop_other_states, load_resume, save_resume
 from fast_rcnn.stop_signals import StopSignals
 from fast_rcnn.training_log import DIVERGED_REMEDY, TrainingLog
 
+# {type of a layer that chooses the hard RoIs: settings file in experiments/cfgs that goes with it}
+MINING_CFGS = {"OHEMDataLayer": "fast_rcnn_ohem", "BoxAnnotatorOHEM": "rfcn_end2end_ohem"}
+
 
 def get_training_roidb(imdb):
     """The roidb of an imdb, with mirrored copies (cfg.TRAIN.USE_FLIPPED), ready for minibatches."""
@@ -78,6 +81,8 @@ class SolverWrapper:
         self._bbox_pred = self.bbox_means = self.bbox_stds = None
         if cfg.TRAIN.BBOX_REG:
             self.bbox_means, self.bbox_stds = add_bbox_regression_targets(roidb)
+            if cfg.TRAIN.AGNOSTIC:      # the same for all classes, as BBOX_NORMALIZE_TARGETS_PRECOMPUTED has them
+                self.bbox_means, self.bbox_stds = self.bbox_means[:8], self.bbox_stds[:8]
             if cfg.TRAIN.BBOX_NORMALIZE_TARGETS:
                 self._bbox_pred = find_bbox_pred(net_param, self.bbox_means.size)
         self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
@@ -222,8 +227,10 @@ class SolverWrapper:
         try:
             if blobs:
                 weights, bias = blobs
-                weights.data[...] = raw[0] * self.bbox_stds.reshape((-1,) + (1,) * (raw[0].ndim - 1))
-                bias.data[...] = raw[1] * self.bbox_stds + self.bbox_means
+                # R-FCN's score maps: one after the other those of the parts of the same number
+                means, stds = (np.repeat(a, len(raw[1]) // len(a)) for a in (self.bbox_means, self.bbox_stds))
+                weights.data[...] = raw[0] * stds.reshape((-1,) + (1,) * (raw[0].ndim - 1))
+                bias.data[...] = raw[1] * stds + means
             yield {str(k): array for k, array in enumerate(raw)}
         finally:
             for blob, array in zip(blobs, raw):
@@ -238,13 +245,13 @@ class SolverWrapper:
 
 def check_settings(net_param):
     """UserError for settings that contradict the net or each other, such as those that switch mining off unseen."""
-    mines, train = "OHEMDataLayer" in python_classes(net_param), cfg.TRAIN
+    mines, train = mining_layer(net_param), cfg.TRAIN
     if train.USE_OHEM and not mines:
         raise UserError("TRAIN.USE_OHEM is True, but the net %s has no OHEMDataLayer, so nothing would be mined; train "
                         "a fast_rcnn_ohem model, or set TRAIN.USE_OHEM False" % net_param.name)
     if mines and not train.USE_OHEM:
-        raise UserError("the net %s mines (OHEMDataLayer), but TRAIN.USE_OHEM is False, so it would only see sampled "
-                        "RoIs; add --cfg experiments/cfgs/fast_rcnn_ohem.yml" % net_param.name)
+        raise UserError("the net %s mines (%s), but TRAIN.USE_OHEM is False, so it would only see sampled "
+                        "RoIs; add --cfg experiments/cfgs/%s.yml" % (net_param.name, mines, MINING_CFGS[mines]))
     if mines and train.BG_THRESH_LO != 0:
         raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0"
                         % train.BG_THRESH_LO)
@@ -256,6 +263,12 @@ def check_settings(net_param):
                         % (train.BATCH_SIZE, train.IMS_PER_BATCH))
 
 
+def mining_layer(net_param):
+    """Type of the layer that chooses the hard RoIs, None in a net that takes a sample of them."""
+    types = python_classes(net_param) + [layer.type for layer in net_param.layer]
+    return next((name for name in MINING_CFGS if name in types), None)
+
+
 def check_rpn_settings(net_param):
     """As check_settings, for what concerns nets that propose their RoIs themselves."""
     end_to_end, train = "ProposalTargetLayer" in python_classes(net_param), cfg.TRAIN
@@ -264,6 +277,9 @@ def check_rpn_settings(net_param):
         raise UserError("the net %s makes the box targets of its own proposals, whose statistics nobody knows "
                         "beforehand; set TRAIN.BBOX_REG True and TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED True, as "
                         "experiments/cfgs/faster_rcnn_end2end.yml does" % net_param.name)
+    if train.AGNOSTIC and not end_to_end:
+        raise UserError("TRAIN.AGNOSTIC is for nets with a ProposalTargetLayer, such as rfcn_end2end, and the net %s "
+                        "has none; set it to False" % net_param.name)
     if train.OHEM_WARMUP_ITERS and not (end_to_end and train.USE_OHEM):
         raise UserError("TRAIN.OHEM_WARMUP_ITERS is %d, but the net %s does not mine its own proposals; set it to 0, "
                         "or train a faster_rcnn_end2end_ohem model" % (train.OHEM_WARMUP_ITERS, net_param.name))

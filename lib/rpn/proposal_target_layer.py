@@ -22,13 +22,15 @@ class ProposalTargetLayer(caffe.Layer):
     bottoms: rpn_rois (R, 5) [image, x1 y1 x2 y2]; gt_boxes (G, 5) [x1 y1 x2 y2 class], or (G, 6) with the image's
     number last.  tops as of roi_data_layer.layer.RoIDataLayer: BATCH_SIZE sampled RoIs, foreground first in each image;
     with cfg.TRAIN.USE_OHEM all of them, for the mining to choose from, but only sampled ones in the first
-    OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells.  An image may have no object, and no proposal either.
+    OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells.  With cfg.TRAIN.AGNOSTIC all classes share columns 4
+    to 7 of targets and weights (R, 8).  An image may have no object, and no proposal either.
     """
 
     def setup(self, bottom, top):
-        self._num_classes = int(read_params(self, "'num_classes': 21")["num_classes"])
+        num_classes = int(read_params(self, "'num_classes': 21")["num_classes"])
+        self._box_classes = 2 if cfg.TRAIN.AGNOSTIC else num_classes
         self._iteration = 0
-        for i, columns in enumerate((5, None) + (4 * self._num_classes,) * 3):
+        for i, columns in enumerate((5, None) + (4 * self._box_classes,) * 3):
             top[i].reshape(*((1, columns) if columns else (1,)))
 
     def set_iteration(self, iteration):
@@ -44,7 +46,8 @@ class ProposalTargetLayer(caffe.Layer):
         parts = [self._of_image(i, rpn_rois[rpn_rois[:, 0] == i], objects_of(gt_boxes, i), len(images)) for i in images]
         rois, labels, targets = (np.concatenate(arrays) for arrays in zip(*parts))
         stats.gt_rois = np.concatenate([_as_rois(objects_of(gt_boxes, i), i) for i in images])
-        targets, inside = expand_targets(np.column_stack([labels, targets]), self._num_classes,
+        columns = np.minimum(labels, self._box_classes - 1)
+        targets, inside = expand_targets(np.column_stack([columns, targets]), self._box_classes,
                                          cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
         for blob, array in zip((top[i] for i in range(5)), (rois, labels, targets, inside, inside > 0)):
             put(blob, array)

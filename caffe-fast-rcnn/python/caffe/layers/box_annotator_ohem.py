@@ -6,12 +6,8 @@ each image, and a second pair of loss layers on the same scores learns from thos
 import torch
 
 from ..layer import Layer, register
+from .loss import legacy_shape
 from .softmax_loss import NormalizedLoss, SoftmaxWithLoss
-
-
-def legacy_shape(blob):
-    """(N, C, H, W) of a blob of up to four axes, missing ones 1."""
-    return blob.num, blob.channels, blob.height, blob.width
 
 
 @register("SoftmaxWithLossOHEM")
@@ -22,7 +18,8 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
             top: "temp_loss_cls" top: "temp_prob_cls" top: "per_roi_loss_cls"
             loss_weight: 0 loss_weight: 0 loss_weight: 0 propagate_down: false propagate_down: false }
 
-    Third top: of the labels' shape, 0 where the label is ignored; no gradient comes from it.
+    Third top: of the labels' shape on four axes, (N, 1, 1, 1) for labels (N); 0 where the label is ignored.  No
+    gradient comes from it.
     """
 
     tops = (1, 3)
@@ -30,12 +27,12 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
         if len(top) > 2:
-            top[2].reshape(*bottom[1].shape)
+            top[2].reshape(*legacy_shape(bottom[1]))
 
     def forward(self, bottom, top):
         cost = super().forward(bottom, top)
         if len(top) > 2:
-            top[2].tensor = cost.reshape(bottom[1].shape)
+            top[2].tensor = cost.reshape(top[2].shape)
 
 
 @register("SmoothL1LossOHEM")

@@ -37,6 +37,11 @@ class LossLayer(Layer):
                       % (bottom[0].shape, bottom[1].shape))
 
 
+def legacy_shape(blob):
+    """(N, C, H, W) of a blob of up to four axes, missing ones 1."""
+    return blob.num, blob.channels, blob.height, blob.width
+
+
 def rows(blob):
     """Number of rows to divide by, at least 1."""
     return max(1, blob.shape[0] if blob.shape else 1)
@@ -78,7 +83,8 @@ class SmoothL1Loss(LossLayer):
             smooth_l1_loss_param { sigma: 1 } }
 
     f(d) = (sigma d)^2 / 2 where |d| < 1 / sigma^2, else |d| - 1 / (2 sigma^2)
-    bottoms: pred, target and none or both of the weights, all of one shape; top ().
+    bottoms: pred, target and none or both of the weights, all of one shape (axes of size 1 may be left out at the
+    end); top ().
     pred and target have a diff; that of the weights is 0.  Unlike other losses this one counts into the objective only
     where the prototxt gives loss_weight: the layer of the faster-rcnn fork does not ask for the default of 1
     (recorded results: with no loss_weight the top's diff is 0).
@@ -94,21 +100,22 @@ class SmoothL1Loss(LossLayer):
 
     def reshape(self, bottom, top):
         for i, b in enumerate(bottom[1:], 1):
-            if b.shape != bottom[0].shape:
+            if legacy_shape(b) != legacy_shape(bottom[0]):
                 self.fail("bottom %d has shape %s, bottom 0 %s; all must be of one shape"
                           % (i, b.shape, bottom[0].shape))
         top[0].reshape()
 
     def forward(self, bottom, top):
         sigma2 = self.layer_param.smooth_l1_loss_param.sigma ** 2
-        d = bottom[0].tensor - bottom[1].tensor
-        if len(bottom) == 4:
-            d = d * bottom[2].tensor
+        pred, target, *weights = self._folded(bottom)
+        d = pred - target
+        if weights:
+            d = d * weights[0]
         self._d = d if self.needs_backward else None
         size = d.abs()
         loss = torch.where(size < 1 / sigma2, 0.5 * sigma2 * d * d, size - 0.5 / sigma2)
-        if len(bottom) == 4:
-            loss = loss * bottom[3].tensor
+        if weights:
+            loss = loss * weights[1]
         top[0].tensor = loss.sum() / rows(bottom[0])
 
     def backward(self, top, propagate_down, bottom):
@@ -117,10 +124,17 @@ class SmoothL1Loss(LossLayer):
             # f'(d) = sigma^2 d inside, sign(d) outside: one clamp
             diff = (self._d * sigma2).clamp_(-1, 1) * (top[0].diff_tensor / rows(bottom[0]))
             if len(bottom) == 4:
-                diff = diff * bottom[2].tensor * bottom[3].tensor
+                inside, outside = self._folded(bottom)[2:]
+                diff = diff * inside * outside
         for i, down in enumerate(propagate_down):
             if down:
-                bottom[i].diff_tensor = (diff, -diff)[i] if i < 2 else torch.zeros_like(bottom[i].tensor)
+                bottom[i].diff_tensor = ((diff, -diff)[i].reshape(bottom[i].shape) if i < 2
+                                         else torch.zeros_like(bottom[i].tensor))
+
+    @staticmethod
+    def _folded(bottom):
+        """The bottoms' tensors, all of the first one's shape."""
+        return [b.tensor.reshape(bottom[0].shape) for b in bottom]
 
 
 @register("ContrastiveLoss")
