@@ -1,0 +1,101 @@
+"""Faster R-CNN from outside: its scripts on a few images of the embedded data, and the tools of the alternation."""
+import json
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+from datasets.proposals import load_proposals
+from support.reference import ROOT
+from support.weights import write_random_weights
+
+DIGITNET = ROOT / "models" / "digits" / "DigitNet"
+
+
+@pytest.fixture(scope="module")
+def digits(server, tmp_path_factory):
+    """3 images of digits to train on, 2 to test on."""
+    folder = tmp_path_factory.mktemp("embedded") / "digits"
+    result = server.run(["tools/make_digits.py", "--out", folder, "--train", "3", "--test", "2", "--workers", "1"], ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def settings(exp_dir):
+    return ["--set", "EXP_DIR", exp_dir, "RNG_SEED", "17", "TEST.RPN_POST_NMS_TOP_N", "50", "TRAIN.RPN_POST_NMS_TOP_N", "200"]
+
+
+@pytest.mark.parametrize("method", ["faster_rcnn_end2end", "faster_rcnn_end2end_ohem"])
+def test_end_to_end_script_trains_and_tests(run_script, digits, exp_dir, method):
+    result = run_script(method + ".sh", "cpu", "DigitNet", "voc:%s" % digits, *settings(exp_dir),
+                        "TRAIN.BATCH_SIZE", "16", ITERS="2", WEIGHTS="none")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "models/digits/DigitNet/%s/solver.prototxt" % method in result.stdout
+    assert len(list((ROOT / "output" / exp_dir).glob("digits_test/digitnet_faster_rcnn_iter_2/ap.json"))) == 1
+    record = json.loads((ROOT / "output" / exp_dir / "digits_trainval" / "run.json").read_text())["config"]["TRAIN"]
+    assert (record["USE_OHEM"], record["OHEM_WARMUP_ITERS"]) == ((True, 200) if "ohem" in method else (False, 0))
+
+
+def test_alternation_runs_its_stages_and_resumes(run, run_script, digits, exp_dir):
+    """Mines in the Fast R-CNN stages, hands the weights on, and does again only what is missing."""
+    result = run_script("faster_rcnn_alt_opt_ohem.sh", "cpu", "DigitNet", "voc:%s" % digits, *settings(exp_dir),
+                        ITERS="2,1,2,1", WEIGHTS="none")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [line[5:] for line in result.stdout.splitlines() if line.startswith("~~~~ ")] == [
+        "stage1_rpn", "stage1_rpn", "stage1_fast_rcnn", "stage2_rpn", "stage2_rpn", "stage2_fast_rcnn"]
+    output = ROOT / "output" / exp_dir
+    assert len(list(output.glob("digits_test/DigitNet_faster_rcnn_final/ap.json"))) == 1
+    mined = {stage: json.loads((output / stage / "digits_trainval" / "run.json").read_text())["config"]["TRAIN"]["USE_OHEM"]
+             for stage in ("stage1_rpn", "stage1_fast_rcnn", "stage2_rpn", "stage2_fast_rcnn")}
+    assert mined == {"stage1_rpn": False, "stage1_fast_rcnn": True, "stage2_rpn": False, "stage2_fast_rcnn": True}
+    shutil.rmtree(output / "stage2_fast_rcnn")
+    again = run("train_faster_rcnn_alt_opt.py", "--resume", "auto", *command_words(result.stdout))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("is there already") == 5 and again.stdout.count("~~~~ stage2_fast_rcnn") == 1
+
+
+def command_words(said):
+    """The flags of the first command that a script says."""
+    return shlex.split(next(line for line in said.splitlines() if line.startswith("+ ")))[3:]
+
+
+def test_script_of_the_plain_alternation_tells_its_tools(commands_of):
+    train, test = commands_of("faster_rcnn_alt_opt.sh", "cpu", "ZF")
+    assert "tools/train_faster_rcnn_alt_opt.py --net_name ZF --gpu cpu --imdb voc_2007_trainval --iters 40000 " in train
+    assert "--weights data/imagenet_models/ZF.v2.caffemodel" in train and "faster_rcnn_alt_opt.yml" in train
+    assert "ZF/faster_rcnn_alt_opt/faster_rcnn_test.pt" in test
+
+
+def test_scripts_know_their_schedules(run_script, commands_of):
+    train, _ = commands_of("faster_rcnn_end2end.sh", "cpu", "VGG16", "coco")
+    assert "--iters 490000 " in train and "solver_490k.prototxt" in train
+    assert "no schedule for coco" in run_script("faster_rcnn_alt_opt.sh", "cpu", "VGG16", "coco").stderr
+    assert "one of: pascal_voc coco digits" in run_script("faster_rcnn_end2end.sh", "cpu", "VGG16", "pascal_voc_12").stderr
+
+
+def test_proposals_of_an_rpn_are_read_by_the_other_tools(run, voc_folder, tmp_path):
+    out, prototxt = tmp_path / "rpn.npz", DIGITNET / "faster_rcnn_alt_opt" / "rpn_test.pt"
+    weights = write_random_weights(prototxt, tmp_path / "rpn.caffemodel")
+    result = run("rpn_generate.py", "--gpu", "cpu", "--def", prototxt, "--net", weights, "--imdb", "voc:%s@test" % voc_folder,
+                 "--out", out, "--set", "TEST.SCALES", "[100]", "TEST.RPN_MIN_SIZE", "8", "TEST.RPN_POST_NMS_TOP_N", "40")
+    assert result.returncode == 0, result.stdout + result.stderr
+    box_list = load_proposals(str(out), ["b000", "b001", "b002"])
+    assert len(box_list) == 3 and all(0 < len(boxes) <= 40 for boxes in box_list)
+    for k, boxes in enumerate(box_list):
+        assert boxes.min() >= 0 and (boxes.max(axis=0) <= [119, 89 + k, 119, 89 + k]).all()
+        assert np.isfinite(boxes).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    said = run("eval_recall.py", "--imdb", "voc:%s@test" % voc_folder, "--rpn-file", out)
+    assert said.returncode == 0 and "Method: rpn, 3 images of things_test, " in said.stdout
+
+
+@pytest.mark.parametrize("tool, args, words", [
+    ("train_faster_rcnn_alt_opt.py", ["--net_name", "ResNet"], "there is no folder models/*/ResNet/faster_rcnn_alt_opt"),
+    ("train_faster_rcnn_alt_opt.py", ["--net_name", "ZF", "--iters", "3,4"], "expected one number or four"),
+    ("train_faster_rcnn_alt_opt.py", ["--net_name", "ZF", "--weights", "nowhere"], "--weights nowhere: no such file"),
+    ("rpn_generate.py", ["--gpu", "cpu", "--def", "nowhere", "--net", "nowhere"], "--def nowhere: no such file"),
+    ("train_net.py", ["--gpu", "cpu", "--solver", str(DIGITNET / "fast_rcnn" / "solver.prototxt"), "--set", "TRAIN.PROPOSAL_METHOD", "rpn"],
+     "takes 1 --rpn-file, got 0"),
+])
+def test_mistakes_are_one_line(run, tool, args, words):
+    result = run(tool, *args)
+    assert result.returncode != 0 and words in result.stderr and "Traceback" not in result.stderr
