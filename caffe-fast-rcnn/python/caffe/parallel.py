@@ -16,7 +16,9 @@ from .common import CaffeError
 from .gradient_buckets import make_buckets
 
 TIMEOUT = datetime.timedelta(minutes=30)    # for a process that stands still; one that ends is noticed at once
+LOOK_EVERY = 0.5                            # seconds between looks whether the other processes are there
 SECONDS_TO_DIE = 5                          # from a closed connection to the end of the process behind it
+SECONDS_TO_REPORT = 20                      # for the one that is left to report a loss, before the others leave
 
 
 class LostProcess(CaffeError):
@@ -68,13 +70,15 @@ class NCCL:
             return "tcp://127.0.0.1:%d" % s.getsockname()[1]
 
     def _join(self, uid):
+        self._processes = ()            # (host, process id) by rank
         with self._in_touch():
             if not dist.is_initialized():
                 backend = "cpu:gloo,cuda:nccl" if common.device().type == "cuda" else "gloo"
                 dist.init_process_group(backend, init_method=uid, rank=self.rank, world_size=self.count,
                                         timeout=TIMEOUT)
-            self._processes = [None] * self.count       # (host, process id) by rank
-            dist.all_gather_object(self._processes, (socket.gethostname(), os.getpid()))
+            processes = [None] * self.count
+            dist.all_gather_object(processes, (socket.gethostname(), os.getpid()))
+        self._processes = processes
 
     # ---- pycaffe's
 
@@ -83,7 +87,7 @@ class NCCL:
         if self.count > 1:
             with self._in_touch(), torch.no_grad():
                 for blob in self._solver.net.learnable_params:
-                    dist.broadcast(blob.mutable_tensor(), 0)
+                    self._wait(dist.broadcast(blob.mutable_tensor(), 0, async_op=True))
 
     def on_start(self):
         """An iteration begins."""
@@ -97,11 +101,9 @@ class NCCL:
     def on_gradients_ready(self):
         """Return when all diffs are their mean over the processes."""
         self._send(0)
-        if common.device().type == "cuda":      # gloo notices a lost process at once, nccl does not
-            self.mean([])
         for bucket, work in zip(self._buckets, self._works):
             with self._in_touch():
-                work.wait()
+                self._wait(work)
             bucket.flat.div_(self.count)
 
     def _send(self, layer):
@@ -120,7 +122,7 @@ class NCCL:
             return list(values)
         total = torch.tensor([float(value) for value in values] + [0.0], dtype=torch.float64)
         with self._in_touch():
-            dist.all_reduce(total)
+            self._wait(dist.all_reduce(total, async_op=True))
         return (total[:-1] / self.count).tolist()
 
     def gather(self, item):
@@ -143,6 +145,20 @@ class NCCL:
 
     # ---- when a process ends
 
+    def _wait(self, work):
+        """Return when `work` is done.  RuntimeError when it fails, or waits for a process that is no more.
+
+        Looking is quicker than the closed connection, which only a neighbour notices (gloo) or nobody (nccl).
+        """
+        look, misses = time.monotonic() + LOOK_EVERY, 0
+        while not work.is_completed():
+            time.sleep(1e-4)
+            if time.monotonic() > look:
+                look, misses = look + LOOK_EVERY, misses + bool(self._gone())
+                if misses > 3:      # not at once: what a process sent before it ended may still be on its way
+                    raise RuntimeError("a process is no more")
+        work.wait()
+
     @contextmanager
     def _in_touch(self):
         try:
@@ -151,17 +167,31 @@ class NCCL:
             raise self._lost(e) from e
 
     def _lost(self, error):
-        """LostProcess that names the processes of this machine that are no more; looks for some seconds."""
-        deadline, lost = time.monotonic() + SECONDS_TO_DIE, []
-        while not lost and time.monotonic() < deadline:
+        """LostProcess that names the processes that are no more.
+
+        The lowest rank that is left gets it first; the others, who must not be taken for lost, wait until it ends.
+        """
+        self._look_until(self._gone, SECONDS_TO_DIE)
+        gone = self._gone()
+        if not gone:
+            return LostProcess("rank %d lost touch with the others of the %d processes of this run (%s)"
+                               % (self.rank, self.count, " ".join(str(error).split())[:200]), [])
+        loss = LostProcess("rank %s of the %d processes of this run ended or was killed"
+                           % (" and ".join(map(str, gone)), self.count), gone)
+        if loss.first_left != self.rank:
+            self._look_until(lambda: loss.first_left in self._gone(), SECONDS_TO_REPORT)
+        return loss
+
+    @staticmethod
+    def _look_until(condition, seconds):
+        deadline = time.monotonic() + seconds
+        while not condition() and time.monotonic() < deadline:
             time.sleep(0.1)
-            lost = [rank for rank, (host, pid) in enumerate(getattr(self, "_processes", ()))
-                    if host == socket.gethostname() and not _is_alive(pid)]
-        if lost:
-            return LostProcess("rank %s of the %d processes of this run ended or was killed"
-                               % (" and ".join(map(str, lost)), self.count), lost)
-        return LostProcess("rank %d lost touch with the others of the %d processes of this run (%s)"
-                           % (self.rank, self.count, " ".join(str(error).split())[:200]), [])
+
+    def _gone(self):
+        """Ranks whose processes, on this machine, are no more."""
+        return [rank for rank, (host, pid) in enumerate(self._processes)
+                if host == socket.gethostname() and not _is_alive(pid)]
 
 
 def _is_alive(pid):
