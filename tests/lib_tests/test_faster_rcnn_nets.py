@@ -152,6 +152,29 @@ def test_both_networks_teach_the_trunk(tmp_path):
             assert (np.abs(net.params["cls_score"][0].diff).max() > 0) == ("loss_cls" in names)
 
 
+def test_py_faster_rcnns_own_prototxt_learns_the_same(tmp_path):
+    """It stops no gradient at the proposals: the Python layers are asked for one, and give none."""
+    grads = []
+    for folder, as_published in ((tmp_path / "ours", False), (tmp_path / "theirs", True)):
+        folder.mkdir()
+        caffe.set_random_seed(3)
+        np.random.seed(3)
+        with settings(END_TO_END):
+            solver = solver_of(folder, "faster_rcnn_end2end")
+            net = read_net(folder / "train.prototxt")
+            for layer in net.layer if as_published else []:
+                if layer.type != "SoftmaxWithLoss":
+                    layer.ClearField("propagate_down")
+            (folder / "train.prototxt").write_text(text_format.MessageToString(net))
+            wrapper = SolverWrapper(solver, random_entries(folder, 3), folder / "output")
+            wrapper.solver.net.forward()
+            wrapper.solver.net.backward()
+            grads.append({name: blobs[0].diff.copy() for name, blobs in wrapper.solver.net.params.items()})
+    assert grads[0].keys() == grads[1].keys() and all(grads[0][name].any() for name in ("conv2", "rpn_cls_score", "fc6"))
+    for name in grads[0]:
+        np.testing.assert_allclose(grads[1][name], grads[0][name], rtol=1e-5, atol=1e-7 * np.abs(grads[0][name]).max())
+
+
 def test_two_images_at_a_time(tmp_path):
     """Anchors, proposals and RoIs of each image by themselves; the last minibatch of an epoch has one image."""
     with settings({**OHEM, "TRAIN.IMS_PER_BATCH": 2, "TRAIN.OHEM_WARMUP_ITERS": 0}):
