@@ -13,20 +13,23 @@ class SyncedArray:
 
     In CPU mode both sides are the same memory.  On a GPU the host side is pinned memory, so that it is sent while the
     program goes on; only reading numbers on the host waits for the GPU.
+    Rows that are repeated may be there once: they are spread out when somebody reads the array.
     """
 
-    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer", "_sent")
+    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer", "_sent", "_repeated")
 
     def __init__(self, shape):
         self.shape, self._tensor, self._host, self._host_is_newer = tuple(shape), None, None, False
         self._sent = None       # event: the host side has left
+        self._repeated = None   # (distinct rows, each row's place among them), instead of the two sides
 
     @property
     def allocated(self):
-        return self._tensor is not None or self._host is not None
+        return any(x is not None for x in (self._tensor, self._host, self._repeated))
 
     def tensor(self):
         """The array on the current device, for reading; zeros when nobody wrote it."""
+        self._spread()
         device = common.device()
         if self._host_is_newer:
             self._tensor, self._host_is_newer = self._send(device), False
@@ -45,9 +48,29 @@ class SyncedArray:
     def set(self, tensor):
         """Take `tensor` as the new content, without a copy."""
         self.shape, self._tensor, self._host, self._host_is_newer = tuple(tensor.shape), tensor, None, False
+        self._repeated = None
+
+    def rows(self):
+        """(rows, repeats (R) int64): row r of the array is rows[repeats[r]]; repeats is None where all are there."""
+        if self._repeated is not None and self._repeated[0].device == common.device():
+            return self._repeated
+        return self.tensor(), None
+
+    def set_rows(self, rows, repeats):
+        """Take what `rows` gives as the new content, without a copy."""
+        self.set(rows)
+        if repeats is not None:
+            self.shape, self._tensor = (len(repeats), *rows.shape[1:]), None
+            self._repeated = rows, repeats
+
+    def _spread(self):
+        if self._repeated is not None:
+            rows, repeats = self._repeated
+            self.set(rows.index_select(0, repeats))
 
     def numpy(self):
         """A writable numpy view of the host side, which counts as written from now on."""
+        self._spread()
         if self._host is None:
             if self._tensor is None and common.device().type == "cpu":
                 self.tensor()
@@ -78,6 +101,7 @@ class SyncedArray:
         """A SyncedArray of another shape: the same numbers where the count allows it, else unwritten."""
         out = SyncedArray(shape)
         if math.prod(self.shape) == math.prod(shape):
+            self._spread()
             if self._host_is_newer:
                 out._host, out._host_is_newer = self._host.reshape(shape), True
             elif self._tensor is not None:
@@ -90,6 +114,7 @@ class Blob:
 
     data, diff:  writable numpy arrays, C order not promised (as NCHW indices they always are)
     tensor:      the data as a torch tensor on the current device; assigning replaces it and the shape follows
+    rows:        the data with rows that are repeated only once, for layers that work row by row
     diff_tensor: the same for the diff; zeros until somebody writes it
     A tensor that was read must not be written: ask `mutable_tensor()` for that.
     """
@@ -144,7 +169,15 @@ class Blob:
 
     @tensor.setter
     def tensor(self, value):
-        self._data.set(value)
+        self.set_rows(value, None)
+
+    def rows(self):
+        """(rows, repeats): row r of the data is rows[repeats[r]]; repeats is None where rows is simply the tensor."""
+        return self._data.rows()
+
+    def set_rows(self, rows, repeats):
+        """Replace the data by what `rows` gives; the shape follows."""
+        self._data.set_rows(rows, repeats)
         if self._shape != self._data.shape:
             self._shape, self._diff = self._data.shape, None
 

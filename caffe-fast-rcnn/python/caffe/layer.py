@@ -123,6 +123,10 @@ class Layer:
 
     # ---- for layers
 
+    def rows_of(self, blob):
+        """Blob.rows of a bottom, for a layer that works row by row; with all rows where backward will need them."""
+        return (blob.tensor, None) if self.needs_backward else blob.rows()
+
     def learns(self, param_index):
         """Whether backward must add to the diff of self.blobs[param_index]."""
         return self.param_propagate_down[param_index] if self.param_propagate_down else True

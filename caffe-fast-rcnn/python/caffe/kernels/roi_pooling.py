@@ -4,6 +4,7 @@ Caffe's / Fast R-CNN's rule: a RoI's corners times spatial_scale are rounded (ha
 inclusive; the region is at least one cell wide and high; bin b of P covers cells floor(b * size / P) up to
 ceil((b + 1) * size / P), clipped to the map; an empty bin gives 0 and passes no gradient.
 """
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -24,6 +25,21 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
         return roi_pooling_triton.forward(features.detach(), rois.detach(), pooled_h, pooled_w, spatial_scale,
                                           with_argmax)
     return _pool(features, _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale), with_argmax, empty)
+
+
+def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale, empty=torch.empty):
+    """As roi_pooling_forward without argmax, but RoIs with the same cells in every bin have one row together.
+
+    Returns the top (D, C, pooled_h, pooled_w) and repeats (R) int64, each RoI's row of it; repeats is None where every
+    RoI has a row of its own, as on a GPU, which would have to wait for their number.
+    """
+    if on_gpu(features):
+        return roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_argmax=False)[0], None
+    bins = _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale)
+    first, repeats = _distinct_rows(torch.cat([x.flatten(1) for x in (bins[0][:, None], *bins[1:])], 1).numpy())
+    if len(first) == len(rois):
+        return _pool(features, bins, False, empty)[0], None
+    return _pool(features, [x[first] for x in bins], False, empty)[0], torch.from_numpy(repeats)
 
 
 def roi_pooling_backward(top_diff, rois, argmax, features_shape):
@@ -67,3 +83,10 @@ def _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale):
         raise CaffeError("RoI pooling: RoI %d is [%s]; expected [image, x1, y1, x2, y2] with an image index below %d "
                          "and finite pixel coordinates" % (row, ", ".join("%g" % x for x in rois[row]), num))
     return bins
+
+
+def _distinct_rows(rows):
+    """rows (R, K) of integers -> the first row of each kind (D), and each row's kind (R), an index into them."""
+    keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, repeats = np.unique(keys, return_index=True, return_inverse=True)
+    return first, repeats

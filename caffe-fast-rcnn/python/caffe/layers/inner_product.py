@@ -42,8 +42,9 @@ class InnerProduct(Layer):
 
     def forward(self, bottom, top):
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
-        y = linear(self._rows(bottom[0].tensor), self._weight(), bias)      # (M, K) (K, num_output)
-        top[0].tensor = y.reshape(top[0].shape)
+        x, repeats = self.rows_of(bottom[0]) if self.axis else (bottom[0].tensor, None)
+        y = linear(self._rows(x), self._weight(), bias)      # (M, K) (K, num_output)
+        top[0].set_rows(y.reshape(*x.shape[:self.axis], *top[0].shape[self.axis:]), repeats)
 
     def backward(self, top, propagate_down, bottom):
         diff = top[0].diff_tensor.reshape(-1, self.layer_param.inner_product_param.num_output)

@@ -36,14 +36,14 @@ class ReLULayer(NeuronLayer):
         self._top = self._positive = None
 
     def forward(self, bottom, top):
-        x = bottom[0].mutable_tensor() if self.may_overwrite else bottom[0].tensor
+        x, repeats = self.rows_of(bottom[0])
         self._positive = x > 0 if self.needs_backward and self.slope < 0 else None
         if self.slope:
             y = (functional.leaky_relu_ if self.may_overwrite else functional.leaky_relu)(x, self.slope)
         else:
             y = x.relu_() if self.may_overwrite else x.relu()
         self._top = y if self.needs_backward and self.slope >= 0 else None
-        top[0].tensor = y
+        top[0].set_rows(y, repeats)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

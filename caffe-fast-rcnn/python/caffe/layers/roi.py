@@ -3,7 +3,7 @@ import math
 
 import torch
 
-from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
+from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
 from ..layer import Layer, register
 
 
@@ -17,6 +17,8 @@ class ROIPoolingLayer(Layer):
     bottom[0] (N, C, H, W); bottom[1] (R, 5), a row [image index, x1, y1, x2, y2] in pixels of the net's input;
     top (R, C, pooled_h, pooled_w); R may be 0.  The rounding rule is told in kernels/roi_pooling.py.
     The maxima's places are kept only when backward is needed.  RoIs get a zero diff.
+    Without backward, RoIs that fall on the same cells (a fifth to a third of the proposals) are pooled once, and once
+    they go through the layers behind that know of repeated rows (InnerProduct, ReLU).  All blobs read in full.
     """
 
     bottoms = (2, 2)
@@ -40,9 +42,11 @@ class ROIPoolingLayer(Layer):
         top[0].reshape(rois[0], features[1], self.pooled_h, self.pooled_w)
 
     def forward(self, bottom, top):
-        top[0].tensor, self._argmax = roi_pooling_forward(
-            bottom[0].tensor, bottom[1].tensor.reshape(-1, 5), self.pooled_h, self.pooled_w, self.spatial_scale,
-            self.needs_backward, self._memory.empty)
+        args = (bottom[0].tensor, bottom[1].tensor.reshape(-1, 5), self.pooled_h, self.pooled_w, self.spatial_scale)
+        if self.needs_backward:
+            top[0].tensor, self._argmax = roi_pooling_forward(*args, empty=self._memory.empty)
+        else:
+            top[0].set_rows(*roi_pooling_distinct(*args, empty=self._memory.empty))
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
