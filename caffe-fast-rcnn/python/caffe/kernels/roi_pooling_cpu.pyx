@@ -24,6 +24,7 @@ cdef extern from *:
     #undef NAME
     """
     enum: LANES
+    void transpose_words(const char *source, int rows, int block, char *target) noexcept nogil
     void lanes_max_float(const float *, int, const int *, int, const int *, int, float *) noexcept nogil
     void lanes_max_double(const double *, int, const int *, int, const int *, int, double *) noexcept nogil
     void lanes_argmax_float(const float *, int, const int *, int, const int *, int, float *, int *) noexcept nogil
@@ -35,42 +36,31 @@ cdef enum:
 BLOCK = LANES       # channels a block
 
 
-ctypedef fused number:
-    int
-    float
-    double
-
-
-cdef void transpose(const number *source, int rows, int block, number *target) noexcept nogil:
-    """(rows, LANES) -> (block, rows), four rows at a time."""
-    cdef int r, c, whole = rows - rows % 4
-    cdef number a, b, d, e
-    for r in range(0, whole, 4):
-        for c in range(block):
-            a, b = source[r * LANES + c], source[(r + 1) * LANES + c]
-            d, e = source[(r + 2) * LANES + c], source[(r + 3) * LANES + c]
-            target[c * rows + r], target[c * rows + r + 1] = a, b
-            target[c * rows + r + 2], target[c * rows + r + 3] = d, e
-    for r in range(whole, rows):
-        for c in range(block):
+cdef void transpose_doubles(const double *source, int rows, int block, double *target) noexcept nogil:
+    """(rows, LANES) -> (block, rows)."""
+    cdef int r, c
+    for c in range(block):
+        for r in range(rows):
             target[c * rows + r] = source[r * LANES + c]
 
 
 cdef void pool(const floating *plane, int width, const int *ys, int rows, const int *xs, int columns, int block,
                floating *top, int *argmax, floating *best, int *where) noexcept nogil:
     """One RoI on one block's plane (H, W, LANES) into top (and argmax unless NULL), both (block, bins)."""
-    if argmax == NULL:
-        if floating is float:
+    if floating is float:
+        if argmax == NULL:
             lanes_max_float(plane, width, ys, rows, xs, columns, best)
         else:
-            lanes_max_double(plane, width, ys, rows, xs, columns, best)
-    else:
-        if floating is float:
             lanes_argmax_float(plane, width, ys, rows, xs, columns, best, where)
+        transpose_words(<const char *>best, rows * columns, block, <char *>top)
+    else:
+        if argmax == NULL:
+            lanes_max_double(plane, width, ys, rows, xs, columns, best)
         else:
             lanes_argmax_double(plane, width, ys, rows, xs, columns, best, where)
-        transpose(where, rows * columns, block, argmax)
-    transpose(best, rows * columns, block, top)
+        transpose_doubles(best, rows * columns, block, top)
+    if argmax != NULL:
+        transpose_words(<const char *>where, rows * columns, block, <char *>argmax)
 
 
 def forward(const floating[:, :, :, :, ::1] features, const int[::1] images, const int[:, :, ::1] ys,
