@@ -3,6 +3,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
+MARKS = "<!-- of benchmarks/run.py --show --readme -->", "<!-- end -->"
+
 
 @dataclass
 class Row:
@@ -65,6 +67,22 @@ def machine_line(machine):
     """The machine in one line."""
     return ("%(processor)s, %(cores)d cores, %(threads)d threads, torch %(torch)s; float32 matmul %(float32_gflops).0f "
             "GFLOP/s, bf16 %(bf16_gflops).1f GFLOP/s, copy %(copy_gbs).0f GB/s" % machine)
+
+
+def machine_lines(rows):
+    """The machines of the rows, without the rates, which differ from run to run."""
+    known = {"%(processor)s, %(cores)d cores, %(threads)d threads, torch %(torch)s" % row["machine"] for row in rows}
+    rates = [row["machine"]["float32_gflops"] for row in rows]
+    return "%s; float32 matmul %.0f to %.0f GFLOP/s." % ("; ".join(sorted(known)), min(rates), max(rates))
+
+
+def put_into(path, text):
+    """Replace what stands between the MARKS of a file."""
+    before, _, rest = path.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not end:
+        raise SystemExit("error: %s has no lines %s and %s to put the table between" % (path, *MARKS))
+    path.write_text("%s%s\n%s\n%s%s" % (before, MARKS[0], text, MARKS[1], after))
 
 
 def plot(rows, path):

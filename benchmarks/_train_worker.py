@@ -1,7 +1,8 @@
-"""Trains on one image and says what it took: NET METHOD PRECISION FOLDER HEIGHT WIDTH ROIS STEPS; METHOD ours or plain.
+"""Trains on one image and says what memory it took: NET METHOD PRECISION FOLDER HEIGHT WIDTH ROIS STEPS.
 
-ours: the project's solver, data layer and OHEM net on a data set written into FOLDER, iter_size 2, and a snapshot.
-plain: the plain PyTorch net on blobs in memory.  Prints {"gb": peak resident memory of training, ...}.
+METHOD ours: the project's solver, data layer and OHEM net on a data set written into FOLDER, iter_size 2, a snapshot.
+METHOD plain: the plain PyTorch net on blobs in memory.
+Prints {"gb": peak resident memory of training, "gb_with_snapshot": ...}.
 """
 import contextlib
 import json
@@ -12,7 +13,6 @@ import caffe
 from _inputs import Sizes, minibatch
 from _ours import MODELS, RATE, he_weights
 from _plain import PlainNet, random_params, training_step
-from _timing import best
 from _voc_folder import OBJECTS, write_voc_folder
 from _worker import peak_gb
 
@@ -52,10 +52,10 @@ def main():
     caffe.set_precision(precision)
     with contextlib.redirect_stdout(sys.stderr):
         train, snapshot = {"ours": ours, "plain": plain}[method](net_name, folder, Sizes(height, width, rois), steps)
-        seconds = best(train, 1)
+        train()
         in_training = peak_gb()
         snapshot()
-    print(json.dumps({"gb": in_training, "gb_with_snapshot": peak_gb(), "seconds": seconds / steps}))
+    print(json.dumps({"gb": in_training, "gb_with_snapshot": peak_gb()}))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def _measure(settings, net_name):
     rows = []
     for precision in ("float32", "bf16"):
         taken = _peak(settings, net_name, "ours", precision)
-        note = "%.2f GB with the snapshot, %.1f s a step of two passes" % (taken["gb_with_snapshot"], taken["seconds"])
+        note = "%.2f GB with the snapshot" % taken["gb_with_snapshot"]
         rows.append(Row("memory/%s/%s" % (net_name, precision), taken["gb"], peer, "plain PyTorch in float32",
                         LIMIT.get(net_name), 1 if net_name in LIMIT else None, "limit", "GB", note))
     return rows

@@ -3,6 +3,7 @@
 
     .venv/bin/python benchmarks/run.py [--only train/VGG16 roi_pooling] [--caffe-python /path/to/python]
     .venv/bin/python benchmarks/run.py --show          # the table of what was measured, nothing measured anew
+    .venv/bin/python benchmarks/run.py --show --readme # the same, into README.md
 """
 import argparse
 import gc
@@ -50,6 +51,7 @@ def parse_args():
     parser.add_argument("--tiny", action="store_true", help="small problems, to see that everything runs")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--show", action="store_true", help="print the table of an earlier run")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md as well")
     return parser.parse_args()
 
 
@@ -81,12 +83,14 @@ def measure(cases, settings, path):
         gc.collect()
 
 
-def show(path, order):
+def show(path, order, into_readme):
     """Print the table of everything measured so far, in the order of the cases, and write its plot."""
     rows = [row for row in _report.load(path).values() if row["case"] in order]
     rows.sort(key=lambda row: order.index(row["case"]))
-    print("\n".join(sorted({_report.machine_line(row["machine"]) for row in rows})))
-    print(_report.table(rows))
+    text = "%s\n\n%s" % (_report.machine_lines(rows), _report.table(rows))
+    print(text)
+    if into_readme:
+        _report.put_into(_paths.ROOT / "README.md", text)
     _report.plot(rows, path.replace(".json", ".png"))
     print("written: %s and .png" % path)
 
@@ -111,7 +115,7 @@ def main():
         return
     if not args.show:
         measure(chosen, Settings(args.repeats, sizes, args.caffe_python), path)
-    show(path, list(cases))
+    show(path, list(cases), args.readme)
 
 
 if __name__ == "__main__":
