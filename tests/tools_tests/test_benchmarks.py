@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from support.reference import ROOT
 
 FOLDER_ROWS = ["mining/1_image", "mining/2_images", "ends/roidb", "ends/roidb/cached", "ends/roidb/memory", "ends/scores",
@@ -69,3 +70,24 @@ def test_mistakes_are_one_line(bench, args, words):
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert result.returncode == 1 and len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
     assert all(word in lines[0] for word in words), lines[0]
+
+
+def run_gpu_benchmark(folder, *args):
+    return subprocess.run([sys.executable, "benchmarks/gpu.py", "--out", str(folder / "gpu.json"), *args], cwd=ROOT,
+                          text=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_gpu_benchmark_without_a_gpu_says_so_in_one_line(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    result = run_gpu_benchmark(tmp_path)
+    assert result.returncode == 1 and result.stderr.startswith("error: benchmarks/gpu.py: PyTorch")
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "gpu.json").exists()
+
+
+def test_gpu_benchmark_runs_its_kernels_on_the_cpu_too(tmp_path):
+    result = run_gpu_benchmark(tmp_path, "--device", "cpu", "--tiny", "--repeats", "1", "--nets")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert {row["name"] for row in rows} >= {"gpu/roi_pooling/float32/" + way for way in ("readonly", "forward", "backward")}
+    assert all(row["ours"] > 0 and row["limit"] > 0 and row["machine"]["device"] == "CPU" for row in rows)
