@@ -60,7 +60,7 @@ def read_table(path=FILE):
 
 def imdbs(row):
     """(training set, test set) of the row's script, from the settings table of its method."""
-    name = "settings_end2end.txt" if row.method.startswith("faster_rcnn_end2end") else "settings.txt"
+    name = "settings_end2end.txt" if "end2end" in row.method else "settings.txt"
     for line in (ROOT / "experiments" / "scripts" / name).read_text().splitlines():
         if line.split()[:1] == [row.dataset]:
             return tuple(line.split()[1:3])
