@@ -63,6 +63,15 @@ def test_smooth_l1_bottoms_must_match():
         make_layer('type: "SmoothL1Loss"', [PRED, TARGET, INSIDE])
 
 
+def test_smooth_l1_leaves_out_axes_of_size_one():
+    """R-FCN's bbox_pred (R, 8, 1, 1) beside targets (R, 8)."""
+    flat = forward_backward('type: "SmoothL1Loss"', [PRED, TARGET, INSIDE, OUTSIDE], [np.float32(1)])
+    folded = forward_backward('type: "SmoothL1Loss"', [np.reshape(PRED, np.shape(PRED) + (1, 1)), TARGET, INSIDE, OUTSIDE],
+                              [np.float32(1)])
+    assert folded[0][0] == flat[0][0]
+    np.testing.assert_array_equal(np.reshape(folded[1][0], np.shape(PRED)), flat[1][0])
+
+
 @pytest.mark.parametrize("kind, bottoms", [
     ("EuclideanLoss", 2), ("SmoothL1Loss", 2), ("SmoothL1Loss", 4), ("HingeLoss", 0), ("MultinomialLogisticLoss", 0)])
 def test_no_rows_cost_nothing(kind, bottoms):

@@ -25,6 +25,22 @@ def settings(exp_dir):
     return ["--set", "EXP_DIR", exp_dir, "RNG_SEED", "17", "TEST.RPN_POST_NMS_TOP_N", "50", "TRAIN.RPN_POST_NMS_TOP_N", "200"]
 
 
+@pytest.mark.parametrize("method", ["rfcn_end2end", "rfcn_end2end_ohem"])
+def test_rfcn_scripts_train_and_test(run_script, digits, exp_dir, method):
+    result = run_script(method + ".sh", "cpu", "DigitNet", "voc:%s" % digits, *settings(exp_dir), ITERS="2", WEIGHTS="none")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(list((ROOT / "output" / exp_dir).glob("digits_test/digitnet_rfcn_iter_2/ap.json"))) == 1
+    record = json.loads((ROOT / "output" / exp_dir / "digits_trainval" / "run.json").read_text())["config"]["TRAIN"]
+    assert (record["USE_OHEM"], record["AGNOSTIC"]) == ("ohem" in method, True)
+
+
+def test_rfcn_knows_resnet(commands_of):
+    train, test = commands_of("rfcn_end2end_ohem.sh", "0", "ResNet-50", "pascal_voc_07+12")
+    assert "ResNet-50/rfcn_end2end_ohem/solver_110k.prototxt" in train and "--iters 110000 " in train
+    assert "--weights data/imagenet_models/ResNet-50-model.caffemodel" in train
+    assert "--cfg experiments/cfgs/rfcn_end2end_ohem.yml" in train and "--cfg experiments/cfgs/rfcn_end2end_ohem.yml" in test
+
+
 @pytest.mark.parametrize("method", ["faster_rcnn_end2end", "faster_rcnn_end2end_ohem"])
 def test_end_to_end_script_trains_and_tests(run_script, digits, exp_dir, method):
     result = run_script(method + ".sh", "cpu", "DigitNet", "voc:%s" % digits, *settings(exp_dir),
@@ -70,7 +86,7 @@ def test_scripts_know_their_schedules(run_script, commands_of):
     train, _ = commands_of("faster_rcnn_end2end.sh", "cpu", "VGG16", "coco")
     assert "--iters 490000 " in train and "solver_490k.prototxt" in train
     assert "no schedule for coco" in run_script("faster_rcnn_alt_opt.sh", "cpu", "VGG16", "coco").stderr
-    assert "one of: pascal_voc coco digits" in run_script("faster_rcnn_end2end.sh", "cpu", "VGG16", "pascal_voc_12").stderr
+    assert "one of: pascal_voc pascal_voc_07+12 coco digits" in run_script("faster_rcnn_end2end.sh", "cpu", "VGG16", "pascal_voc_12").stderr
 
 
 def test_proposals_of_an_rpn_are_read_by_the_other_tools(run, voc_folder, tmp_path):
