@@ -48,7 +48,7 @@ def random_boxes(count, height, width, rng):
 
 
 def minibatch(sizes, rois, images=1):
-    """The data layer's blobs of `images` images and `rois` RoIs in all, ground truth unknown to nobody: random.
+    """The data layer's blobs of `images` images and `rois` RoIs in all, with random labels and targets.
 
     data (N, 3, H, W), rois (R, 5), labels (R,), bbox_targets and both weights (R, 4 * classes).
     """

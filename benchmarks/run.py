@@ -95,6 +95,23 @@ def show(path, order, into_readme):
     print("written: %s and .png" % path)
 
 
+def chosen_cases(cases, prefixes):
+    """The cases whose names begin with one of the prefixes; all of them where there are none."""
+    unknown = [prefix for prefix in prefixes or () if not any(name.startswith(prefix) for name in cases)]
+    if unknown:
+        raise SystemExit("error: --only %s: no such case; known: %s" % (unknown[0], " ".join(cases)))
+    return {name: case for name, case in cases.items() if not prefixes or name.startswith(tuple(prefixes))}
+
+
+def check_files(args, path):
+    """Ends the program where a file that it needs is not there."""
+    if args.caffe_python and not os.access(args.caffe_python, os.X_OK):
+        raise SystemExit("error: --caffe-python %s: expected a Python interpreter that has the C++ Caffe"
+                         % args.caffe_python)
+    if args.show and not os.path.exists(path):
+        raise SystemExit("error: --show: nothing is measured yet, %s does not exist; run without --show" % path)
+
+
 def main():
     args = parse_args()
     caffe.set_log_level(1)
@@ -103,13 +120,8 @@ def main():
         os.environ["OMP_NUM_THREADS"] = str(args.threads)
     sizes = Sizes.tiny() if args.tiny else Sizes()
     cases, path = all_cases(sizes), os.path.join(args.out, "bench.json")
-    unknown = [prefix for prefix in args.only or () if not any(name.startswith(prefix) for name in cases)]
-    if unknown:
-        raise SystemExit("error: --only %s: no such case; known: %s" % (unknown[0], " ".join(cases)))
-    if args.caffe_python and not os.access(args.caffe_python, os.X_OK):
-        raise SystemExit("error: --caffe-python %s: expected a Python interpreter that has the C++ Caffe"
-                         % args.caffe_python)
-    chosen = {name: case for name, case in cases.items() if not args.only or name.startswith(tuple(args.only))}
+    chosen = chosen_cases(cases, args.only)
+    check_files(args, path)
     if args.list:
         print("\n".join(chosen))
         return

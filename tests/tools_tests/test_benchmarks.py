@@ -64,7 +64,8 @@ def test_another_caffe_as_peer(bench, tmp_path):
 
 
 @pytest.mark.parametrize("args, words", [(("--only", "nonsense"), ("nonsense", "mining")),
-                                         (("--caffe-python", "/no/python"), ("/no/python",))])
+                                         (("--caffe-python", "/no/python"), ("/no/python",)),
+                                         (("--show",), ("bench.json", "without --show"))])
 def test_mistakes_are_one_line(bench, args, words):
     result = bench(*args)
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
