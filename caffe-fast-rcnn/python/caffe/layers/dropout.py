@@ -1,7 +1,6 @@
 """Dropout, with the `scale_train` of the faster-rcnn fork."""
-import torch
-
 from .. import common
+from ..kernels.dropout import draw, drop
 from ..layer import register
 from .neuron import NeuronLayer
 
@@ -24,25 +23,26 @@ class DropoutLayer(NeuronLayer):
             self.fail("dropout_ratio %g; expected 0 <= ratio < 1" % param.dropout_ratio)
         self.keep = 1 - param.dropout_ratio
         self.train, self.scale_train = self.phase == common.TRAIN, param.scale_train
+        self.scale = 1 / self.keep if self.scale_train else 1
         # Where it does nothing the top is the bottom's memory, which the layer before may still read.
         self.reads_top = self._is_identity = not self.train and self.scale_train
-        self._factor = None
+        self._choice = None
 
     def forward(self, bottom, top):
         if self._is_identity:
             top[0].tensor = bottom[0].tensor
             return
         x = bottom[0].mutable_tensor() if self.may_overwrite else bottom[0].tensor
-        factor = self._draw(x) if self.train else self.keep
-        top[0].tensor = x.mul_(factor) if self.may_overwrite else x * factor
-        self._factor = factor if self.needs_backward else None
+        if self.train:
+            self._choice = draw(x, self.keep, common.generator())
+            top[0].tensor = drop(x, self._choice, self.keep, self.scale, self.may_overwrite)
+        else:
+            top[0].tensor = x.mul_(self.keep) if self.may_overwrite else x * self.keep
 
     def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            diff = top[0].diff_tensor
-            bottom[0].diff_tensor = diff if self._is_identity else diff * self._factor
-
-    def _draw(self, x):
-        """A factor for each number of x: 0 with probability dropout_ratio."""
-        mask = torch.empty_like(x).bernoulli_(self.keep, generator=common.generator())
-        return mask.div_(self.keep) if self.scale_train else mask
+        if not propagate_down[0]:
+            return
+        diff = top[0].diff_tensor
+        if self.train:
+            diff = drop(diff, self._choice, self.keep, self.scale)
+        bottom[0].diff_tensor = diff if self.train or self._is_identity else diff * self.keep
