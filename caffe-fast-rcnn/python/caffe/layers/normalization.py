@@ -2,6 +2,7 @@
 import torch
 import torch.nn.functional as F
 
+from ..kernels import lrn
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import LRNParameter
 
@@ -28,7 +29,6 @@ class LRN(Layer):
         if len(bottom[0].shape) != 4:
             self.fail("expected a bottom of 4 axes (N, C, H, W), got shape %s" % (bottom[0].shape,))
         self.within = p.norm_region == LRNParameter.WITHIN_CHANNEL
-        self._scale = None
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
@@ -36,44 +36,23 @@ class LRN(Layer):
     def forward(self, bottom, top):
         if self.within:
             return super().forward(bottom, top)
-        p, x = self.layer_param.lrn_param, bottom[0].tensor
-        scale = _sum_of_channels(x * x, p.local_size).mul_(p.alpha / p.local_size).add_(p.k)
-        self._scale = scale if self.needs_backward else None
-        top[0].tensor = x * _inverse_power(scale, p.beta)
+        top[0].tensor = lrn.forward(bottom[0].tensor, *self._settings())
 
     def backward(self, top, propagate_down, bottom):
-        """dx = dy s^-b - 2 a b / n * x * sum over the window of (dy y / s), with y / s = x s^(-b - 1)."""
         if self.within:
             return super().backward(top, propagate_down, bottom)
-        if not propagate_down[0]:
-            return
-        p, x, scale = self.layer_param.lrn_param, bottom[0].tensor, self._scale
-        direct = top[0].diff_tensor * _inverse_power(scale, p.beta)
-        window = _sum_of_channels(direct * x / scale, p.local_size)
-        bottom[0].diff_tensor = direct.addcmul_(x, window, value=-2 * p.alpha * p.beta / p.local_size)
+        if propagate_down[0]:
+            bottom[0].diff_tensor = lrn.backward(top[0].diff_tensor, bottom[0].tensor, *self._settings())
+
+    def _settings(self):
+        p = self.layer_param.lrn_param
+        return p.local_size, p.alpha, p.beta, p.k
 
     def function(self, x):
         """WITHIN_CHANNEL, differentiated by torch."""
         p = self.layer_param.lrn_param
         mean = F.avg_pool2d(x * x, p.local_size, stride=1, padding=p.local_size // 2)
         return x * (1 + p.alpha * mean).pow(-p.beta)
-
-
-def _sum_of_channels(x, size):
-    """(N, C, H, W) -> for each channel the sum over the `size` channels around it, those that exist."""
-    out = x.clone()
-    for d in range(1, min(size // 2 + 1, x.shape[1])):
-        out[:, d:] += x[:, :-d]
-        out[:, :-d] += x[:, d:]
-    return out
-
-
-def _inverse_power(x, beta):
-    """x ^ -beta; the exponent of all published nets without pow, which takes twice as long as two roots."""
-    if beta != 0.75:
-        return x.pow(-beta)
-    root = x.rsqrt()
-    return root.sqrt().mul_(root)
 
 
 @register("MVN")
