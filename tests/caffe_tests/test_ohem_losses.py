@@ -28,12 +28,12 @@ def test_softmax_gives_the_loss_of_every_label():
     np.testing.assert_allclose(each, -np.log(picked) * (LABELS >= 0), rtol=1e-6)
     np.testing.assert_allclose(loss, each.sum() / 4, rtol=1e-6)
     check_gradient(text, [SCORES, LABELS], tops=3, weights=[1, 0, 0])
-    assert forward(text, [SCORES.reshape(6, 4), LABELS.ravel()], tops=3)[2].shape == (6,)
+    assert forward(text, [SCORES.reshape(6, 4), LABELS.ravel()], tops=3)[2].shape == (6, 1, 1, 1)    # adds to SmoothL1's
 
 
 def test_softmax_without_rows():
     loss, prob, each = forward('type: "SoftmaxWithLossOHEM"', [np.zeros((0, 4)), np.zeros(0)], tops=3)
-    assert loss == 0 and prob.shape == (0, 4) and each.shape == (0,)
+    assert loss == 0 and prob.shape == (0, 4) and each.shape == (0, 1, 1, 1)
 
 
 # ---- SmoothL1LossOHEM
