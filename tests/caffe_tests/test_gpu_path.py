@@ -69,11 +69,12 @@ def test_the_way_on_a_gpu_has_the_numbers_of_the_cpu(case, request):
 @pytest.mark.parametrize("case", ALL, ids=IDS)
 def test_no_layer_waits_for_numbers(case, meta):
     kind, text, bottoms, tops = case
-    for phase in (TRAIN, TEST):
+    for phase, needs_backward in ((TRAIN, True), (TEST, True), (TRAIN, False)):
         layer, bottom, top = make_layer(text, bottoms, tops, phase)
+        layer.needs_backward = needs_backward
         layer.forward(bottom, top)
         assert all(t.tensor.device.type == "meta" and t.tensor.shape == t.shape for t in top)
-        if kind in NO_GRADIENT:
+        if kind in NO_GRADIENT or not needs_backward:
             continue
         for blob in top:
             blob.diff_tensor = torch.empty(blob.shape, device="meta")

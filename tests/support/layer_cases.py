@@ -82,7 +82,7 @@ IDS = ["%s-%d" % (kind, i) for kind, cases in CASES.items() for i in range(len(c
 
 
 def run_layer(kind, text, bottoms, tops):
-    """The arrays of one pass forward and back on the current device: tops, bottom diffs, parameter diffs."""
+    """Arrays of a pass on the current device: tops, bottom diffs, parameter diffs, tops of a pass without backward."""
     layer, bottom, top = make_layer(text, bottoms, tops, TEST if kind == "Dropout" else TRAIN)
     random = np.random.RandomState(1)
     for blob in layer.blobs:
@@ -94,4 +94,7 @@ def run_layer(kind, text, bottoms, tops):
     for blob in top:
         blob.diff[...] = random.randn(*blob.shape)
     layer.backward(top, [layer.allow_force_backward(i) for i in range(len(bottom))], bottom)
-    return arrays + [blob.diff.copy() for blob in bottom + layer.blobs]
+    arrays += [blob.diff.copy() for blob in bottom + layer.blobs]
+    layer.needs_backward = False
+    layer.forward(bottom, top)
+    return arrays + [blob.data.copy() for blob in top]
