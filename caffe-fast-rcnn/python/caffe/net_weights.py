@@ -77,7 +77,7 @@ def save_trained_layers(net, path):
         entry = param.layer.add()
         entry.CopyFrom(layer.layer_param)
         entry.ClearField("blobs")
-        arrays[layer.name] = [b.data for b in layer.blobs]
+        arrays[layer.name] = [b.tensor.cpu().numpy() for b in layer.blobs]     # b.data would count as written
     write_weights(path, param, arrays)
 
 
