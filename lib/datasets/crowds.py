@@ -10,8 +10,8 @@ CROWD_THRESH = 0.7      # of a proposal's area, from which a crowd covers it; th
 
 def crowd_rows(gt_overlaps):
     """(R,) bool of the rows of gt_overlaps (R, num_classes) csr that are -1."""
-    if gt_overlaps.shape[0] == 0:
-        return np.zeros(0, dtype=bool)
+    if not (gt_overlaps.data < 0).any():
+        return np.zeros(gt_overlaps.shape[0], dtype=bool)
     return gt_overlaps.min(axis=1).toarray().ravel() < 0
 
 

@@ -1,9 +1,12 @@
 """Small functions on boxes and image files that the loaders share."""
+import functools
 import os
 
 import numpy as np
 from PIL import Image
 from utils.errors import UserError
+
+from datasets.cache import file_stamp
 
 ORIENTATION = 0x0112     # EXIF tag; 5 to 8 turn the picture by 90 degrees when cv2 reads it
 END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
@@ -14,11 +17,12 @@ def unique_boxes(boxes, scale=1.0):
 
     boxes (N, 4).  (The original compared a base-1000 hash, which collides once a coordinate reaches 1000.)
     """
-    rounded = np.round(np.asarray(boxes, dtype=np.float64) * scale)
-    order = np.lexsort(rounded.T)               # stable: of equal rows the first stays first
-    ordered = rounded[order]
+    rounded = np.round(np.asarray(boxes, dtype=np.float64) * scale).astype(np.int64)
+    low, high = rounded.min(initial=0), rounded.max(initial=0)
+    upper, lower = ((rounded[:, k] - low) * (high - low + 1) + rounded[:, k + 1] for k in (0, 2))    # a number a corner
+    order = np.lexsort((lower, upper))          # stable: of equal rows the first stays first
     is_new = np.ones(len(order), dtype=bool)
-    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    is_new[1:] = (np.diff(upper[order]) != 0) | (np.diff(lower[order]) != 0)
     return np.sort(order[is_new])
 
 
@@ -49,7 +53,12 @@ def bad_boxes(boxes, width, height):
 
 
 def image_size(path):
-    """(width, height) in pixels as cv2.imread will give them, from the file's header alone."""
+    """(width, height) in pixels as cv2.imread will give them, from the file's header alone; read once a file."""
+    return _size_in_header(path, file_stamp(path))
+
+
+@functools.lru_cache(maxsize=None)
+def _size_in_header(path, _):
     try:
         with Image.open(path) as image:
             width, height = image.size

@@ -206,19 +206,25 @@ def _proposal_overlaps(boxes, gt, num_classes):
 
     Rows that a crowd covers are -1; crowds themselves are no boxes to be found.
     """
-    overlaps = scipy.sparse.csr_matrix((len(boxes), num_classes), dtype=np.float32)
     if gt is None or not len(gt["boxes"]) or not len(boxes):
-        return overlaps
+        return scipy.sparse.csr_matrix((len(boxes), num_classes), dtype=np.float32)
     crowd = crowd_rows(gt["gt_overlaps"])
     covered = covered_by(boxes, gt["boxes"][crowd])
+    classes, values = np.zeros(len(boxes), np.int32), np.zeros(len(boxes), np.float32)
     if not crowd.all():
         best, values = _best_overlaps(boxes, gt["boxes"][~crowd])
-        rows = np.where((values > 0) & ~covered)[0]
-        classes = gt["gt_classes"][~crowd][best[rows]]
-        overlaps = scipy.sparse.csr_matrix((values[rows], (rows, classes)), shape=overlaps.shape)
+        classes = gt["gt_classes"][~crowd][best]
+    overlaps = _one_a_row(np.where(covered, 0, values), classes, num_classes)
     if covered.any():
         overlaps = overlaps + scipy.sparse.csr_matrix(-np.outer(covered, np.ones(num_classes, np.float32)))
-    return overlaps.astype(np.float32)
+    return overlaps
+
+
+def _one_a_row(values, columns, num_columns):
+    """(R, num_columns) csr with values[r] at columns[r] of row r, where it is not 0."""
+    found = values != 0
+    ends = np.concatenate(([0], np.cumsum(found)))
+    return scipy.sparse.csr_matrix((values[found], columns[found], ends), shape=(len(values), num_columns))
 
 
 def _best_overlaps(boxes, gt_boxes):
