@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import common
+from caffe.kernels import products
 from support.gradient import check_gradient
 from support.nets import net_from_text, solver_from_text
 from support.one_layer import forward_backward
@@ -70,6 +71,24 @@ def test_factors_are_rounded_and_nothing_else(bf16, case):
         size = 2e-6 if bf16 == "rounded float32" else 2 ** -7
         np.testing.assert_allclose(mine, true, rtol=0, atol=size * np.abs(true).max())
     assert np.abs(got[0][0] - exact[0][0]).max() > 1e-3 and np.abs(got[2][0] - exact[2][0]).max() > 1e-3
+
+
+def test_a_large_weight_is_rounded_block_by_block(bf16, monkeypatch):
+    monkeypatch.setattr(products, "_BLOCK", 11)         # one row of 7 at a time
+    test_factors_are_rounded_and_nothing_else(bf16, LAYERS[0])
+
+
+@pytest.mark.parametrize("layout", ["plain", "transposed", "channels last", "with gaps"])
+def test_rounding_is_that_of_torch(layout):
+    random = np.random.RandomState(9)
+    bits = random.randint(0, 2 ** 32, 2 * 3 * 5 * 7 * 40, dtype=np.uint32)
+    bits[:8] = [0, 1 << 31, 0x7F800000, 0xFF800000, 0x7F7FFFFF, 0x3F808000, 0x3F818000, 0x7FFFFFFF]
+    x = torch.from_numpy(bits.view(np.float32)).reshape(2, 3, 5, 280)
+    x = {"plain": x, "transposed": x.reshape(30, 280).t(), "with gaps": x[:, :, ::2],
+         "channels last": x.contiguous(memory_format=torch.channels_last)}[layout]
+    got, want = products._rounded_float32(x), x.bfloat16().float()
+    assert torch.equal(got.isnan(), want.isnan())
+    assert torch.equal(got.nan_to_num(0.5), want.nan_to_num(0.5)) and got.shape == x.shape
 
 
 def test_weights_stay_as_they_are(bf16):

@@ -8,32 +8,67 @@ up in float32.  Results, biases and parameter diffs are float32.
 - On any other CPU the rounded factors stay float32 tensors: the same products, at float32's speed.
 float64 (gradient checks) is never rounded.
 """
+import numpy as np
 import torch
 
 from .. import common
-from . import winograd
+from . import rounding_cpu, winograd
+
+_BLOCK = 1 << 24        # numbers of a weight that are rounded at a time
 
 
 def rounded(x):
     """x as a factor of a product: itself, or rounded to bfloat16 (the type of the result is bfloat16 or float32)."""
     if common.precision() != "bf16" or x.dtype != torch.float32:
         return x
-    low = x.to(torch.bfloat16)
-    return low if common.native_bf16() else low.to(torch.float32)
+    return x.to(torch.bfloat16) if common.native_bf16() else _rounded_float32(x.detach())
+
+
+def _rounded_float32(x):
+    """x on the CPU -> float32 numbers that bfloat16 has, in the same layout."""
+    y = torch.empty_like(x)
+    if y.stride() != x.stride():            # x has gaps
+        x = x.contiguous(memory_format=torch.contiguous_format)
+        y = torch.empty_like(x)
+    flat = [t.as_strided((t.numel(),), (1,)).numpy().view(np.uint32) for t in (x, y)]
+    rounding_cpu.round_to_bf16(*flat, torch.get_num_threads())
+    return y
 
 
 def linear(x, weight, bias=None):
     """x (M, K), weight (num_output, K), bias (num_output) or None -> (M, num_output)."""
-    left, right = rounded(x), rounded(weight).t()
-    if bias is None or left.dtype != x.dtype:
-        y = left.mm(right).to(x.dtype)
+    left = rounded(x)
+    if left.dtype != x.dtype:
+        y = left.mm(rounded(weight).t()).to(x.dtype)
         return y if bias is None else y.add_(bias)
-    return torch.addmm(bias, left, right)
+    y = x.new_empty(len(x), len(weight))
+    for rows in _row_blocks(weight):
+        right, out = rounded(weight[rows]).t(), y[:, rows]
+        if bias is None:
+            torch.mm(left, right, out=out)
+        else:
+            torch.addmm(bias[rows], left, right, out=out)
+    return y
 
 
-def matmul(a, b):
-    """a (M, K), b (K, N) -> (M, N)."""
-    return rounded(a).mm(rounded(b)).to(a.dtype)
+def matmul(a, weight):
+    """a (M, num_output), weight (num_output, K) -> (M, K)."""
+    left = rounded(a)
+    if left.dtype != a.dtype:
+        return left.mm(rounded(weight)).to(a.dtype)
+    first, *others = _row_blocks(weight)
+    y = left[:, first].mm(rounded(weight[first]))
+    for rows in others:
+        y.addmm_(left[:, rows], rounded(weight[rows]))
+    return y
+
+
+def _row_blocks(weight):
+    """Slices of weight's rows: all at once, or few enough that the rounded copies take little memory."""
+    step = len(weight)
+    if common.precision() == "bf16" and weight.numel():
+        step = max(1, _BLOCK * step // weight.numel())
+    return [slice(i, i + step) for i in range(0, len(weight), step)] or [slice(0, 0)]
 
 
 def add_matmul(out, a, b):
