@@ -6,10 +6,10 @@ import scipy.sparse
 from utils.errors import UserError
 
 from datasets.cache import content_key, file_stamp
-from datasets.coco_json import box_problems, corners, is_usable, read_sources
+from datasets.coco_json import are_usable, box_problems, boxes_of, read_sources
 from datasets.coco_layout import official_layout, own_layout
 from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
-from datasets.ds_utils import clip_one_pixel, image_size
+from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.proposals import find_proposals
 from datasets.proposals_mat import read_mat
@@ -109,17 +109,24 @@ class coco(file_imdb):
         width, height = image_size(self.image_path_from_index(index))
         for problem in self._box_problems(index, width, height):
             raise UserError(problem)
-        kept = [a for a in self._annotations[index] if not self._layout.official or is_usable(a, width, height)]
-        boxes = np.vstack([np.zeros((0, 4))] + [corners(annotation["bbox"]) for annotation in kept])
-        boxes, clipped = clip_one_pixel(boxes, width, height)
+        kept = self._annotations[index]
+        if self._layout.official:
+            usable = are_usable(boxes_of(kept), np.array([a["area"] for a in kept]), width, height)
+            kept = [a for a, fits in zip(kept, usable) if fits]
+        boxes, clipped = clip_one_pixel(boxes_of(kept), width, height)
         gt_classes = np.array([self._category_to_ind[a["category_id"]] for a in kept], dtype=np.int32)
-        crowd = np.array([a["iscrowd"] for a in kept], dtype=bool)
-        overlaps = np.zeros((len(kept), self.num_classes), dtype=np.float32)
-        overlaps[np.arange(len(kept)), gt_classes] = 1
-        overlaps[crowd] = -1
-        return {"boxes": boxes, "gt_classes": gt_classes, "gt_overlaps": scipy.sparse.csr_matrix(overlaps),
+        return {"boxes": boxes, "gt_classes": gt_classes, "gt_overlaps": self._gt_overlaps(kept, gt_classes),
                 "flipped": False, "seg_areas": np.array([a["area"] for a in kept], dtype=np.float32),
                 "width": width, "height": height}, clipped
+
+    def _gt_overlaps(self, annotations, gt_classes):
+        """(R, num_classes) csr: 1 in the class of an object, -1 everywhere for a crowd."""
+        overlaps = one_a_row(np.ones(len(annotations), np.float32), gt_classes, self.num_classes)
+        crowd = np.array([a["iscrowd"] for a in annotations], dtype=bool)
+        if crowd.any():
+            overlaps = overlaps.toarray()
+            overlaps[crowd] = -1
+        return scipy.sparse.csr_matrix(overlaps)
 
     def _searches_box_folder(self):
         """Whether the boxes of selective search are those of COCO_proposals."""

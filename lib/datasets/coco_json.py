@@ -34,30 +34,35 @@ def box_problems(image, annotations, width, height, categories):
     if (image.get("width", width), image.get("height", height)) != (width, height):
         problems.append("%s, image %s: it says %s x %s pixels, the file has %d x %d; correct it, or the image"
                         % (image["source"], image["path"], image.get("width"), image.get("height"), width, height))
-    for annotation in annotations:
+    bad = bad_boxes(boxes_of(annotations), width, height)
+    for annotation, is_bad in zip(annotations, bad.tolist()):
         where = "%s, annotation %s of image %s" % (annotation["source"], annotation["given_id"], image["file_name"])
         name = categories.get(annotation.get("category_id"))
         if name is None:
             problems.append("%s: unknown category_id %s; known: %s"
                             % (where, annotation.get("category_id"),
                                ", ".join("%s %s" % item for item in categories.items())))
-        if not min(annotation["bbox"][2:]) > 0 or bad_boxes(corners(annotation["bbox"]), width, height)[0]:
+        if is_bad or not min(annotation["bbox"][2:]) > 0:
             problems.append("%s (%s): bbox x y width height = %s is empty, not four numbers or outside the image of "
                             "%d x %d pixels; correct or remove it"
                             % (where, name, " ".join("%g" % x for x in annotation["bbox"]), width, height))
     return problems
 
 
-def is_usable(annotation, width, height):
-    """Whether a box is not empty and reaches into its image: the original's condition, with which it takes a box."""
-    x1, y1, x2, y2 = corners(annotation["bbox"])[0]
-    return annotation["area"] > 0 and x1 <= width - 1 and y1 <= height - 1 and x2 >= 0 and y2 >= 0
+def are_usable(boxes, areas, width, height):
+    """(n,) bool: boxes (n, 4) of annotations are not empty and reach into their image: the original's condition.
+
+    areas (n,) as they stand in the annotations.
+    """
+    x1, y1, x2, y2 = boxes.T
+    return (areas > 0) & (x1 <= width - 1) & (y1 <= height - 1) & (x2 >= 0) & (y2 >= 0)
 
 
-def corners(bbox):
-    """[x y width height] -> (1, 4) float64 [x1 y1 x2 y2], 0-based; a box less than a pixel wide has x2 = x1."""
-    x, y, w, h = bbox
-    return np.array([[x, y, x + max(0, w - 1), y + max(0, h - 1)]], dtype=np.float64)
+def boxes_of(annotations):
+    """[x y width height] of annotations -> (n, 4) float64 [x1 y1 x2 y2], 0-based; x2 = x1 below a pixel's width."""
+    boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    boxes[:, 2:] = boxes[:, :2] + np.where(boxes[:, 2:] > 1, boxes[:, 2:] - 1, 0)
+    return boxes
 
 
 def _read(path, folder, annotated):

@@ -3,6 +3,7 @@ import functools
 import os
 
 import numpy as np
+import scipy.sparse
 from PIL import Image
 from utils.errors import UserError
 
@@ -50,6 +51,13 @@ def bad_boxes(boxes, width, height):
     x1, y1, x2, y2 = boxes.T
     sound = (x1 <= x2) & (y1 <= y2) & (x1 >= -1) & (y1 >= -1) & (x2 <= width) & (y2 <= height)
     return ~sound               # a comparison with nan is False, so nan is bad
+
+
+def one_a_row(values, columns, num_columns):
+    """(R, num_columns) csr with values[r] at columns[r] of row r, where it is not 0."""
+    found = values != 0
+    ends = np.concatenate(([0], np.cumsum(found)))
+    return scipy.sparse.csr_matrix((values[found], columns[found], ends), shape=(len(values), num_columns))
 
 
 def image_size(path):

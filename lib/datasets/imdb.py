@@ -8,7 +8,7 @@ from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
 from datasets.crowds import covered_by, crowd_rows
-from datasets.ds_utils import image_size, require_whole
+from datasets.ds_utils import image_size, one_a_row, require_whole
 
 # area ranges of evaluate_recall, in square pixels
 AREA_RANGES = {"all": (0, 1e5 ** 2), "small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e5 ** 2),
@@ -214,17 +214,10 @@ def _proposal_overlaps(boxes, gt, num_classes):
     if not crowd.all():
         best, values = _best_overlaps(boxes, gt["boxes"][~crowd])
         classes = gt["gt_classes"][~crowd][best]
-    overlaps = _one_a_row(np.where(covered, 0, values), classes, num_classes)
+    overlaps = one_a_row(np.where(covered, 0, values), classes, num_classes)
     if covered.any():
         overlaps = overlaps + scipy.sparse.csr_matrix(-np.outer(covered, np.ones(num_classes, np.float32)))
     return overlaps
-
-
-def _one_a_row(values, columns, num_columns):
-    """(R, num_columns) csr with values[r] at columns[r] of row r, where it is not 0."""
-    found = values != 0
-    ends = np.concatenate(([0], np.cumsum(found)))
-    return scipy.sparse.csr_matrix((values[found], columns[found], ends), shape=(len(values), num_columns))
 
 
 def _best_overlaps(boxes, gt_boxes):

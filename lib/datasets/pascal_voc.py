@@ -3,12 +3,11 @@ import os
 import uuid
 
 import numpy as np
-import scipy.sparse
 from utils.errors import UserError
 from utils.progress import progress
 
 from datasets.cache import content_key, file_stamp
-from datasets.ds_utils import clip_one_pixel, image_size
+from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.voc_eval import load_annotations
 from datasets.voc_layout import devkit_layout, folder_layout, read_image_set
@@ -101,10 +100,9 @@ class pascal_voc(file_imdb):
         boxes = np.array([obj["bbox"] for obj in objects], dtype=np.float64).reshape(-1, 4) - 1     # now 0-based
         boxes, clipped = clip_one_pixel(boxes, width, height)
         gt_classes = np.array([self._class_to_ind[obj["name"]] for obj in objects], dtype=np.int32)
-        one_hot = (np.ones(len(objects), np.float32), (np.arange(len(objects)), gt_classes))
         return {"boxes": boxes,
                 "gt_classes": gt_classes,
-                "gt_overlaps": scipy.sparse.csr_matrix(one_hot, shape=(len(objects), self.num_classes)),
+                "gt_overlaps": one_a_row(np.ones(len(objects), np.float32), gt_classes, self.num_classes),
                 "flipped": False,
                 "seg_areas": (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1),
                 "width": width, "height": height}, clipped
