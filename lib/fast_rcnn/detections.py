@@ -16,9 +16,9 @@ def save_detections(path, all_boxes, imdb):
     """Write all_boxes of `imdb` to `path` (.npz)."""
     rows = [np.zeros((0, 7), np.float32)]
     for cls, boxes_of_images in enumerate(all_boxes):
-        for i, dets in enumerate(boxes_of_images):
-            if len(dets):
-                rows.append(np.column_stack((np.full(len(dets), i), np.full(len(dets), cls), dets)).astype(np.float32))
+        images = np.repeat(np.arange(len(boxes_of_images)), [len(dets) for dets in boxes_of_images])
+        dets = np.concatenate([np.zeros((0, 5), np.float32)] + [np.reshape(dets, (-1, 5)) for dets in boxes_of_images])
+        rows.append(np.column_stack((images, np.full(len(dets), cls), dets)).astype(np.float32))
     with open(path, 'wb') as f:
         np.savez(f, rows=np.vstack(rows), image_ids=[str(id_) for id_ in imdb.image_index], classes=imdb.classes)
 
