@@ -38,16 +38,16 @@ def parse_args():
 
 def load_imdb(names, rpn_files):
     """The data set `a`, or of `a+b` what the parts have in common; and the parts, with their proposals."""
+    wanted = len(names.split('+')) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
+    if len(rpn_files) != wanted:
+        raise UserError("--imdb %s with TRAIN.PROPOSAL_METHOD %s takes %d --rpn-file, got %d"
+                        % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
     imdbs = [get_imdb(name) for name in names.split('+')]
     for imdb in imdbs[1:]:
         if tuple(imdb.classes) != tuple(imdbs[0].classes):
             raise UserError("--imdb %s joins data sets with different classes: %s has %s, %s has %s"
                             % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,
                                ' '.join(imdb.classes[1:])))
-    wanted = len(imdbs) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
-    if len(rpn_files) != wanted:
-        raise UserError("--imdb %s with TRAIN.PROPOSAL_METHOD %s takes %d --rpn-file, got %d"
-                        % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
     for imdb, rpn_file in zip(imdbs, rpn_files or [None] * len(imdbs)):
         imdb.config['rpn_file'] = rpn_file
         imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
