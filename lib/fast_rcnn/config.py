@@ -20,6 +20,8 @@ cfg.TRAIN.SCALES = (600,)       # pixels of the short side; one of them is drawn
 cfg.TRAIN.MAX_SIZE = 1000       # pixels, bound on the long side of a scaled image
 cfg.TRAIN.IMS_PER_BATCH = 2
 cfg.TRAIN.ITER_SIZE = 0         # (ours) minibatches of an iteration, in each process; 0: iter_size of the solver
+# (ours) the rate falls after this part of the iterations, for a training shorter than the solver's; 0: at its stepsize
+cfg.TRAIN.STEP_FRACTION = 0.0
 cfg.TRAIN.BATCH_SIZE = 128      # RoIs in a minibatch, over all its images
 cfg.TRAIN.FG_FRACTION = 0.25    # at most this part of a minibatch is foreground
 cfg.TRAIN.FG_THRESH = 0.5       # foreground: IoU with a ground-truth box >= FG_THRESH

@@ -1,4 +1,5 @@
 """Training a Fast R-CNN net: the solver, the roidb it learns from, snapshots that test nets can use, exact resume."""
+import math
 import os
 import signal
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
     roidb: of get_training_roidb.  pretrained_model: caffemodel to start from.  resume: solverstate of an earlier
     snapshot to continue from, bit for bit, instead.
     """
-    wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume)
+    wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume, max_iters)
     return wrapper.train_model(max_iters)
 
 
@@ -71,10 +72,10 @@ class SolverWrapper:
     and bias, so that test nets need neither.
     """
 
-    def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None):
+    def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None, max_iters=None):
         self.output_dir = os.path.abspath(output_dir)
         os.makedirs(self.output_dir, exist_ok=True)
-        self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1])
+        self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
         check_settings(net_param)
         check_rpn_settings(net_param)
         losses = loss_blobs(net_param)
@@ -170,7 +171,7 @@ class SolverWrapper:
         save_resume(self._stem(), raw, self._sampler_states, self._seed)
         return self._stem()
 
-    def _fitted(self, solver_prototxt, num_classes):
+    def _fitted(self, solver_prototxt, num_classes, max_iters):
         """Write the solver that runs into output_dir, with its net where the class count had to change.
 
         Returns (SolverParameter, NetParameter).  The solver's own snapshots are off: they would hold normalised
@@ -191,6 +192,7 @@ class SolverWrapper:
         solver_param.snapshot_prefix = os.path.join(self.output_dir, prefix)
         solver_param.snapshot = 0
         solver_param.iter_size = cfg.TRAIN.ITER_SIZE or solver_param.iter_size
+        shorten_schedule(solver_param, max_iters, cfg.TRAIN.STEP_FRACTION)
         write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))
         return solver_param, net_param
 
@@ -241,6 +243,20 @@ class SolverWrapper:
             if not all(np.isfinite(blob.data).all() for blob in blobs):
                 raise UserError("training diverged: after iteration %d layer %s has weights that are no finite "
                                 "numbers; %s" % (self.solver.iter, name, DIVERGED_REMEDY))
+
+
+def shorten_schedule(solver_param, max_iters, fraction):
+    """Let the rate fall after `fraction` of max_iters iterations, and not again; 0 leaves the solver's schedule."""
+    if not 0 <= fraction < 1:
+        raise UserError("TRAIN.STEP_FRACTION is %g; expected a part of the iterations, 0 <= STEP_FRACTION < 1 "
+                        "(0: the solver's stepsize)" % fraction)
+    if not fraction or max_iters is None:
+        return
+    if solver_param.lr_policy not in ("step", "multistep"):
+        raise UserError("TRAIN.STEP_FRACTION goes with lr_policy step; the solver has %s. Set it to 0, or use a solver "
+                        "with lr_policy step" % (solver_param.lr_policy or "none"))
+    solver_param.lr_policy = "multistep"
+    solver_param.stepvalue[:] = [max(1, math.ceil(fraction * max_iters))]
 
 
 def check_settings(net_param):

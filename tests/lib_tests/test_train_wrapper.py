@@ -20,6 +20,7 @@ from support.small_nets import OHEM_NET, PLAIN_NET, SOLVER, write_solver
 from support.train_small import SETTINGS, train_small
 from utils.errors import UserError
 
+STEPS = SOLVER.replace('"fixed"', '"step" gamma: 0.1 stepsize: 1000').replace("display: 2", "display: 1")
 BOTH = pytest.mark.parametrize("ohem", [False, True])
 
 
@@ -54,6 +55,22 @@ def test_files_of_a_run(tmp_path, ohem):
     assert names(tmp_path) == ["metrics.csv", "small_iter_4.caffemodel", "small_iter_6.caffemodel", "small_iter_6.resume.npz",
                                "small_iter_6.solverstate", "solver.prototxt", "train.prototxt"]
     assert last_state(tmp_path / "output") == str(tmp_path / "output" / "small_iter_6.solverstate")
+
+
+@pytest.mark.parametrize("fraction, rates", [(0, [1] * 8), (0.75, [1] * 6 + [0.1] * 2), (0.1, [1] + [0.1] * 7)])
+def test_the_rate_falls_once_after_a_fraction_of_the_iterations(tmp_path, capfd, fraction, rates):
+    caffe.set_log_level(0)
+    train_small(tmp_path, max_iters=8, solver=STEPS, **{"TRAIN.STEP_FRACTION": fraction})
+    got = re.findall(r"Iteration \d+, lr = (\S+)", capfd.readouterr().err)
+    np.testing.assert_allclose(np.array(got, float), np.array(rates) * 0.01)
+
+
+@pytest.mark.parametrize("fraction, policy, message", [(1.0, "step", "STEP_FRACTION is 1; expected"), (-0.5, "step", "is -0.5"),
+                                                      (0.5, "fixed", "goes with lr_policy step; the solver has fixed")])
+def test_a_step_fraction_that_means_nothing_is_refused(tmp_path, fraction, policy, message):
+    solver = STEPS.replace('"step"', '"%s"' % policy)
+    with pytest.raises(UserError, match=message):
+        train_small(tmp_path, max_iters=8, solver=solver, **{"TRAIN.STEP_FRACTION": fraction})
 
 
 def test_infix_in_snapshot_names(tmp_path):
