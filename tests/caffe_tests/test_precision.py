@@ -104,7 +104,7 @@ def test_weights_stay_as_they_are(bf16):
 def losses_of_training(folder, precision):
     caffe.set_precision(precision)
     caffe.set_random_seed(5)
-    solver = solver_from_text(NET, 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.9', folder)
+    solver = solver_from_text(NET, 'base_lr: 0.02 lr_policy: "fixed" momentum: 0.9', folder)
     solver.net.blobs["data"].data[...] = numbers((8, 2, 9, 9), 4)
     solver.net.blobs["label"].data[...] = np.arange(8) % 2
     losses = []
@@ -117,7 +117,8 @@ def losses_of_training(folder, precision):
 def test_training_learns_beside_float32(bf16, tmp_path):
     low, full = losses_of_training(tmp_path, "bf16"), losses_of_training(tmp_path, "float32")
     assert low[-1] < 0.05 * low[0]
-    np.testing.assert_allclose(low[:5], full[:5], rtol=0.03)
+    # against the largest loss, as a loss of nearly 0 is the difference of two numbers that are rounded
+    np.testing.assert_allclose(low, full, rtol=0, atol=2 ** -8 * full.max())
     assert (low != full).any()
 
 
