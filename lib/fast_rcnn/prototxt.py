@@ -131,6 +131,11 @@ def loss_blobs(net_param):
     return found
 
 
+def annotator(net_param):
+    """The BoxAnnotatorOHEM layer (LayerParameter) that chooses R-FCN's hard RoIs, None in other nets."""
+    return next((layer for layer in net_param.layer if layer.type == "BoxAnnotatorOHEM"), None)
+
+
 def python_classes(net_param):
     """Names of the classes of the net's Python layers."""
     return [layer.python_param.layer for layer in net_param.layer if layer.type == "Python"]

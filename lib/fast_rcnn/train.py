@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import caffe
 import numpy as np
+from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
 from utils.errors import UserError
 from utils.progress import progress
@@ -14,6 +15,7 @@ from fast_rcnn.config import cfg
 from fast_rcnn.pretrained import load_pretrained
 from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
 from fast_rcnn.prototxt import (
+    annotator,
     find_bbox_pred,
     loss_blobs,
     python_classes,
@@ -78,7 +80,7 @@ class SolverWrapper:
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
         check_settings(net_param)
         check_rpn_settings(net_param)
-        losses = loss_blobs(net_param)
+        losses, self._annotator = loss_blobs(net_param), annotator(net_param)
         self._bbox_pred = self.bbox_means = self.bbox_stds = None
         if cfg.TRAIN.BBOX_REG:
             self.bbox_means, self.bbox_stds = add_bbox_regression_targets(roidb)
@@ -131,6 +133,8 @@ class SolverWrapper:
         seed_iteration(self._seed, self.solver.iter)
         self.solver.step(1)
         self._sampler_states = self._ask_samplers()
+        if self._annotator:
+            stats.add_annotated(self.solver.net.blobs, self._annotator)
         self._log.add(self.solver.iter, self.solver.net)
 
     @contextmanager

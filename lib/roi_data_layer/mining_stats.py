@@ -1,8 +1,8 @@
 """What the mining layer found since the last display, for the log.
 
 `stats` is the one record of a process: RoIDataLayer tells it which RoIs of the minibatch are ground truth,
-OHEMDataLayer adds what it mined, SolverWrapper takes the means.  A net whose RoIs come from elsewhere has no count of
-ground truth.
+OHEMDataLayer adds what it mined, SolverWrapper what R-FCN's layer did and takes the means.  A net whose RoIs come from
+elsewhere has no count of ground truth.
 """
 import numpy as np
 
@@ -20,6 +20,12 @@ class MiningStats:
         """One pass: loss (R,) of all RoIs, hard_inds (B,) of the chosen ones, rois (R, 5), labels (R,)."""
         hard_gt = np.nan if self.gt_rois is None else count_in(rois[hard_inds], self.gt_rois)
         self._passes.append((_mean(loss), _mean(loss[hard_inds]), np.count_nonzero(labels[hard_inds] > 0), hard_gt))
+
+    def add_annotated(self, blobs, layer):
+        """One pass of a net with these blobs ({name: Blob}), whose LayerParameter `layer` is a BoxAnnotatorOHEM."""
+        rois, loss, labels = (blobs[name].data for name in layer.bottom[:3])
+        kept = blobs[layer.top[0]].data.ravel() != layer.box_annotator_ohem_param.ignore_label
+        self.add(loss.ravel(), np.flatnonzero(kept), rois.reshape(-1, 5), labels.ravel())
 
     def take(self):
         """{name: mean over the passes since the last take()} for NAMES; {} when nothing was mined."""

@@ -1,4 +1,6 @@
 """The R-FCN nets of models/: published layers, mining by the annotator, boxes that all classes share."""
+import csv
+
 import caffe
 import numpy as np
 import pytest
@@ -86,6 +88,20 @@ def test_the_hardest_rois_learn(tmp_path):
     scores = scores - scores.max(axis=1, keepdims=True)
     cross_entropy = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(loss)), labels.astype(int)]
     assert net.blobs["loss_cls"].data == pytest.approx(cross_entropy[kept != -1].mean(), rel=1e-5)
+
+
+def test_what_was_mined_is_in_the_log(tmp_path):
+    with settings(SETTINGS["rfcn_end2end_ohem"]):
+        wrapper = wrapper_of(tmp_path, "rfcn_end2end_ohem")
+        wrapper.train_model(1)
+    net = wrapper.solver.net
+    loss, labels, kept = (net.blobs[name].data.ravel() for name in ("per_roi_loss", "labels", "labels_ohem"))
+    with open(tmp_path / "output" / "metrics.csv") as f:
+        row, = csv.DictReader(f)
+    assert float(row["mean_loss_all"]) == pytest.approx(loss.mean(), rel=1e-4)
+    assert float(row["mean_loss_hard"]) == pytest.approx(np.sort(loss)[-5:].mean(), rel=1e-4)
+    assert float(row["hard_fg"]) == (kept > 0).sum()
+    assert 0 <= float(row["hard_gt"]) <= float(row["hard_fg"])
 
 
 def test_all_classes_share_their_boxes(tmp_path, method):
