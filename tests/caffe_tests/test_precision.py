@@ -73,9 +73,17 @@ def test_factors_are_rounded_and_nothing_else(bf16, case):
     assert np.abs(got[0][0] - exact[0][0]).max() > 1e-3 and np.abs(got[2][0] - exact[2][0]).max() > 1e-3
 
 
-def test_a_large_weight_is_rounded_block_by_block(bf16, monkeypatch):
+@pytest.mark.parametrize("case", LAYERS[:3], ids=lambda case: case[0])
+def test_a_large_weight_is_rounded_block_by_block(bf16, monkeypatch, case):
     monkeypatch.setattr(products, "_BLOCK", 11)         # one row of 7 at a time
-    test_factors_are_rounded_and_nothing_else(bf16, LAYERS[0])
+    test_factors_are_rounded_and_nothing_else(bf16, case)
+
+
+@pytest.mark.parametrize("case", LAYERS[:3], ids=lambda case: case[0])
+def test_many_rows_meet_a_large_weight(bf16, monkeypatch, case):
+    monkeypatch.setattr(products, "_BLOCK_OF_MANY", 11)
+    monkeypatch.setattr(products, "_MANY", 3)
+    test_factors_are_rounded_and_nothing_else(bf16, case)
 
 
 @pytest.mark.parametrize("layout", ["plain", "transposed", "channels last", "with gaps"])
