@@ -1,4 +1,6 @@
 """caffe.set_precision: what is rounded to bfloat16, what stays float32."""
+from types import SimpleNamespace
+
 import caffe
 import numpy as np
 import pytest
@@ -84,6 +86,16 @@ def test_many_rows_meet_a_large_weight(bf16, monkeypatch, case):
     monkeypatch.setattr(products, "_BLOCK_OF_MANY", 11)
     monkeypatch.setattr(products, "_MANY", 3)
     test_factors_are_rounded_and_nothing_else(bf16, case)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_single_image_stays_channels_last(bf16, kernel):
+    """Whatever its stride along N, which means nothing but made PyTorch's convolutions fall back to other kernels."""
+    g = SimpleNamespace(stride=[1, 1], pad=[0, 0], dilation=[1, 1], axes=2)
+    x = torch.randn(6, 7, 8).permute(2, 0, 1).unsqueeze(0)
+    assert x.shape == (1, 8, 6, 7) and x.stride(0) == 8
+    y = products.convolve(x, torch.randn(5, 8, kernel, kernel), None, g, False, 1)
+    assert y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
 
 
 @pytest.mark.parametrize("layout", ["plain", "transposed", "channels last", "with gaps"])

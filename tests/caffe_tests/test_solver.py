@@ -22,7 +22,9 @@ PLAIN = NET.replace('layer { name: "drop" type: "Dropout" bottom: "y" top: "y" }
 SGD = 'base_lr: 0.1 lr_policy: "step" gamma: 0.5 stepsize: 2 momentum: 0.9 weight_decay: 0.01 iter_size: 2 display: 1 average_loss: 2 random_seed: 3'
 
 
-def test_sgd_is_caffes_rule_with_multipliers_decay_and_iter_size(tmp_path):
+@pytest.mark.parametrize("block", [1 << 20, 4])     # numbers at a time; the weights are 6
+def test_sgd_is_caffes_rule_with_multipliers_decay_and_iter_size(tmp_path, monkeypatch, block):
+    monkeypatch.setattr("caffe.solver._UPDATE_BLOCK", block)
     solver = solver_from_text(PLAIN, SGD, tmp_path)
     w, b = (p.data.copy() for p in solver.net.params["f"])
     hw, hb = np.zeros_like(w), np.zeros_like(b)

@@ -17,12 +17,23 @@ from .util.files import read_text_proto
 from .util.upgrade import upgrade_solver
 from .util.weight_files import read_state, write_state
 
+_UPDATE_BLOCK = 1 << 20         # numbers: weights, diff and history of so many take 12 MB in float32
 NETS = ("net", "net_param", "train_net", "train_net_param")
 
 
 def get_solver(solver_file):
     """The solver of a solver prototxt, of the type it names."""
     return Solver(solver_file)
+
+
+def _in_blocks(*tensors):
+    """Tensors of one shape -> tuples of flat views that stay in a CPU's cache through all the steps of an update.
+
+    Fully connected layers are far larger than it: fc6 of VGG16 takes half the time so.
+    """
+    if tensors[0].device.type != "cpu" or not all(t.is_contiguous() for t in tensors):
+        return [tensors]
+    return zip(*[t.view(-1).split(_UPDATE_BLOCK) for t in tensors])
 
 
 class Solver:
@@ -143,11 +154,14 @@ class Solver:
                     self._update(blob, [h[i] for h in self._history], rate * lr_mult, decay_mult)
 
     def _update(self, blob, history, rate, decay_mult):
-        p, weights = self.param, blob.mutable_tensor()
-        grad = blob.mutable_diff_tensor()
+        decay = self.param.weight_decay * decay_mult
+        for weights, grad, *parts in _in_blocks(blob.mutable_tensor(), blob.mutable_diff_tensor(), *history):
+            self._update_block(weights, grad, parts, rate, decay)
+
+    def _update_block(self, weights, grad, history, rate, decay):
+        p = self.param
         if p.iter_size > 1:
             grad.div_(p.iter_size)
-        decay = p.weight_decay * decay_mult
         if decay and p.regularization_type == "L2":
             grad.add_(weights, alpha=decay)
         elif decay and p.regularization_type == "L1":

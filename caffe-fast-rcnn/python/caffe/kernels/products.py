@@ -111,16 +111,26 @@ def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
                 winograd.weight_diff(*factors[:2], g.pad) if wanted[1] else None, bias_diff]
 
     def direct(layout, mask):
-        return torch.ops.aten.convolution_backward(
+        diffs = torch.ops.aten.convolution_backward(
             layout(factors[0]), layout(factors[1]), factors[2], [diff.shape[1]], g.stride, g.pad, g.dilation,
             transposed, [0] * g.axes, groups, mask)
-    return [direct(_laid_out, [True, False, False])[0].to(x.dtype) if wanted[0] else None,
-            direct(torch.Tensor.contiguous, [False, True, False])[1].to(x.dtype) if wanted[1] else None, bias_diff]
+        return [d if d is None else d.to(x.dtype) for d in diffs[:2]]
+
+    if factors[0].dtype == x.dtype:     # two calls: in float32 weight diffs want another layout
+        diffs = [direct(_laid_out, [True, False, False])[0] if wanted[0] else None,
+                 direct(torch.Tensor.contiguous, [False, True, False])[1] if wanted[1] else None]
+    else:
+        diffs = direct(_laid_out, [*wanted[:2], False]) if any(wanted[:2]) else [None, None]
+    return [*diffs, bias_diff]
 
 
 def _laid_out(x):
     """x with the channels last in memory, where PyTorch's convolutions are faster so: images on the CPU.
 
-    Weight diffs are the exception: those are up to ten times faster from images with the channels first.
+    Weight diffs in float32 are the exception: those are up to ten times faster from images with the channels first.
     """
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 and x.device.type == "cpu" else x
+    if x.dim() != 4 or x.device.type != "cpu":
+        return x
+    x, (_num, channels, height, width) = x.contiguous(memory_format=torch.channels_last), x.shape
+    # A single image may have any stride along N; PyTorch only takes it for channels last with the one of several.
+    return x.as_strided(x.shape, (height * width * channels, 1, width * channels, channels))
