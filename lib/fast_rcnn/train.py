@@ -71,7 +71,7 @@ class SolverWrapper:
     """A Caffe solver whose snapshots predict boxes in pixels, not in normalised targets.
 
     The box predictor learns targets normalised by class (t - mean) / std; snapshots fold mean and std into its weights
-    and bias, so that test nets need neither.
+    and bias, so that test nets need neither.  max_iters: what cfg.TRAIN.STEP_FRACTION is a part of.
     """
 
     def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None, max_iters=None):
@@ -254,8 +254,11 @@ def shorten_schedule(solver_param, max_iters, fraction):
     if not 0 <= fraction < 1:
         raise UserError("TRAIN.STEP_FRACTION is %g; expected a part of the iterations, 0 <= STEP_FRACTION < 1 "
                         "(0: the solver's stepsize)" % fraction)
-    if not fraction or max_iters is None:
+    if not fraction:
         return
+    if max_iters is None:
+        raise UserError("TRAIN.STEP_FRACTION is %g, a part of an unknown number of iterations; give SolverWrapper "
+                        "max_iters, or set it to 0" % fraction)
     if solver_param.lr_policy not in ("step", "multistep"):
         raise UserError("TRAIN.STEP_FRACTION goes with lr_policy step; the solver has %s. Set it to 0, or use a solver "
                         "with lr_policy step" % (solver_param.lr_policy or "none"))

@@ -23,8 +23,8 @@ class TrainingLog:
     of losses whose blobs are called rpn...; with mining mean_loss_all and mean_loss_hard, mean loss of all RoIs and of
     the chosen ones, hard_fg and hard_gt, how many of the chosen ones of a pass are foreground and ground truth; seconds
     an iteration, data_wait of them for minibatches (`waited` of the data layers).  Losses are those of the last pass of
-    an iteration, mining figures of all its passes.  What does not apply is empty.  Of several processes rank 0 writes,
-    the means over all of them.
+    an iteration, mining figures of all its passes (R-FCN's of the last one).  What does not apply is empty.
+    Of several processes rank 0 writes, the means over all of them.
     """
 
     def __init__(self, path, display, losses, nccl, start_iter=0, events=True):

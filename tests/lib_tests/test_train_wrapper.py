@@ -73,6 +73,11 @@ def test_a_step_fraction_that_means_nothing_is_refused(tmp_path, fraction, polic
         train_small(tmp_path, max_iters=8, solver=solver, **{"TRAIN.STEP_FRACTION": fraction})
 
 
+def test_a_step_fraction_of_unknown_iterations_is_refused(tmp_path):
+    with settings({**SETTINGS, "TRAIN.STEP_FRACTION": 0.5}), pytest.raises(UserError, match="give SolverWrapper max_iters"):
+        SolverWrapper(write_solver(tmp_path, solver=STEPS), random_entries(tmp_path, 2), tmp_path / "output")
+
+
 def test_infix_in_snapshot_names(tmp_path):
     assert train_small(tmp_path, max_iters=1, **{"TRAIN.SNAPSHOT_INFIX": "stage1"})[0].endswith("small_stage1_iter_1.caffemodel")
 

@@ -65,7 +65,7 @@ def matmul(a, weight):
 
 
 def add_matmul(out, a, b):
-    """out (M, N) += a (M, K) b (K, N), in place and without a second array of out's size."""
+    """out (M, N) += a (M, K) b (K, N), in place; on the CPU without a second array of out's size."""
     left, right = rounded(a), rounded(b)
     for rows in _row_blocks(out, len(b)):
         _add_product(out[rows], left[rows], right)
