@@ -88,6 +88,17 @@ def test_many_rows_meet_a_large_weight(bf16, monkeypatch, case):
     test_factors_are_rounded_and_nothing_else(bf16, case)
 
 
+@pytest.mark.parametrize("kernel, stride, pad, dilation, groups", [
+    (3, 1, 1, 1, 1), (3, 2, 0, 1, 1), (1, 1, 0, 1, 1), (5, 1, 4, 1, 2), (3, 2, 2, 2, 1), (3, 3, 2, 1, 1), (2, 1, 1, 3, 1)])
+def test_large_images_are_convolved_band_by_band(bf16, monkeypatch, kernel, stride, pad, dilation, groups):
+    g = SimpleNamespace(stride=[stride] * 2, pad=[pad] * 2, dilation=[dilation] * 2, axes=2)
+    args = torch.randn(2, 4, 11, 6), torch.randn(6, 4 // groups, kernel, kernel), torch.randn(6), g, False, groups
+    whole = products.convolve(*args)
+    for numbers in (1, 500, 700):
+        monkeypatch.setattr(products, "_BAND", numbers)
+        np.testing.assert_allclose(products.convolve(*args), whole, rtol=0, atol=2 ** -8 * whole.abs().max())
+
+
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_single_image_stays_channels_last(bf16, kernel):
     """Whatever its stride along N, which means nothing but made PyTorch's convolutions fall back to other kernels."""

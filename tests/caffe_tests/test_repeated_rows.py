@@ -53,7 +53,7 @@ def run(net, rois):
 def without_repeats(net, monkeypatch):
     """Let this net pool every RoI."""
     monkeypatch.setattr("caffe.layers.roi.roi_pooling_distinct",
-                        lambda *args, empty: (roi_pooling_forward(*args, with_argmax=False)[0], None))
+                        lambda *args: (roi_pooling_forward(*args, with_argmax=False)[0], None))
     return net
 
 

@@ -13,23 +13,25 @@ class SyncedArray:
 
     In CPU mode both sides are the same memory.  On a GPU the host side is pinned memory, so that it is sent while the
     program goes on; only reading numbers on the host waits for the GPU.
-    Rows that are repeated may be there once: they are spread out when somebody reads the array.
+    Rows that are repeated may be there once, and an array with a recipe may be forgotten: it is spread out, or computed
+    anew, when somebody reads it.
     """
 
-    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer", "_sent", "_repeated")
+    __slots__ = ("shape", "_tensor", "_host", "_host_is_newer", "_sent", "_repeated", "recipe")
 
     def __init__(self, shape):
         self.shape, self._tensor, self._host, self._host_is_newer = tuple(shape), None, None, False
         self._sent = None       # event: the host side has left
         self._repeated = None   # (distinct rows, each row's place among them), instead of the two sides
+        self.recipe = None      # function that gives a Blob with the same numbers; None once somebody may write them
 
     @property
     def allocated(self):
-        return any(x is not None for x in (self._tensor, self._host, self._repeated))
+        return any(x is not None for x in (self._tensor, self._host, self._repeated, self.recipe))
 
     def tensor(self):
         """The array on the current device, for reading; zeros when nobody wrote it."""
-        self._spread()
+        self._complete()
         device = common.device()
         if self._host_is_newer:
             self._tensor, self._host_is_newer = self._send(device), False
@@ -42,13 +44,13 @@ class SyncedArray:
     def mutable_tensor(self):
         """The array on the current device, for writing in place."""
         tensor = self.tensor()
-        self._host = None
+        self._host = self.recipe = None
         return tensor
 
     def set(self, tensor):
         """Take `tensor` as the new content, without a copy."""
         self.shape, self._tensor, self._host, self._host_is_newer = tuple(tensor.shape), tensor, None, False
-        self._repeated = None
+        self._repeated = self.recipe = None
 
     def rows(self):
         """(rows, repeats (R) int64): row r of the array is rows[repeats[r]]; repeats is None where all are there."""
@@ -63,14 +65,25 @@ class SyncedArray:
             self.shape, self._tensor = (len(repeats), *rows.shape[1:]), None
             self._repeated = rows, repeats
 
-    def _spread(self):
+    def forget(self):
+        """Give the memory up, where there is a recipe."""
+        if self.recipe is not None:
+            self._tensor = self._host = self._repeated = None
+
+    def _complete(self):
+        """Make a side of what was forgotten or is there only once."""
+        recipe = self.recipe
         if self._repeated is not None:
             rows, repeats = self._repeated
             self.set(rows.index_select(0, repeats))
+        elif recipe is not None and self._tensor is None and self._host is None:
+            self.set(recipe().tensor.reshape(self.shape))
+        self.recipe = recipe
 
     def numpy(self):
         """A writable numpy view of the host side, which counts as written from now on."""
-        self._spread()
+        self._complete()
+        self.recipe = None
         if self._host is None:
             if self._tensor is None and common.device().type == "cpu":
                 self.tensor()
@@ -101,11 +114,13 @@ class SyncedArray:
         """A SyncedArray of another shape: the same numbers where the count allows it, else unwritten."""
         out = SyncedArray(shape)
         if math.prod(self.shape) == math.prod(shape):
-            self._spread()
+            out.recipe = self.recipe
+            if self._repeated is not None:
+                self._complete()
             if self._host_is_newer:
                 out._host, out._host_is_newer = self._host.reshape(shape), True
             elif self._tensor is not None:
-                out.set(self._tensor.reshape(shape))
+                out._tensor = self._tensor.reshape(shape)
         return out
 
 
@@ -183,6 +198,19 @@ class Blob:
 
     def mutable_tensor(self):
         return self._data.mutable_tensor()
+
+    @property
+    def recipe(self):
+        """Function that gives a Blob with the same data; None where there is none, or somebody may write the data."""
+        return self._data.recipe
+
+    @recipe.setter
+    def recipe(self, value):
+        self._data.recipe = value
+
+    def forget(self):
+        """Give the data's memory up, where there is a recipe for it."""
+        self._data.forget()
 
     @property
     def diff_tensor(self):

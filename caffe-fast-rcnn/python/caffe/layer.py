@@ -54,6 +54,7 @@ class Layer:
     auto_top        tops missing in the prototxt are made (loss layers)
     reads_top       backward needs the top's numbers as forward left them, so an in-place layer behind it must not
                     overwrite their memory
+    repeatable      forward gives the same top again from the same bottoms and parameters, and remembers nothing of it
     """
 
     type = None
@@ -63,6 +64,7 @@ class Layer:
     is_loss = False
     auto_top = False
     reads_top = True
+    repeatable = False
 
     def __init__(self, layer_param):
         self.layer_param = layer_param

@@ -7,6 +7,7 @@ from . import common, layers  # noqa: F401  (importing layers registers the buil
 from .backward_marking import Node, mark_backward
 from .blob import Blob
 from .common import CaffeError
+from .forgetting import Forgetting
 from .layer import create_layer
 from .net_weights import copy_trained_layers, save_trained_layers, share_trained_layers
 from .param_sharing import ParamTable
@@ -62,6 +63,7 @@ class Net:
             layer.needs_backward = node.needs
             if param.force_backward:
                 layer.param_propagate_down = [True] * len(layer.blobs)
+        self._forgetting = Forgetting(self.phase, self.layers, self._nodes, self._bottoms, self._tops)
         self._param = param
 
     def _append_layer(self, layer_param):
@@ -183,10 +185,12 @@ class Net:
             self._call("before_forward", i)
             layer.reshape(bottom, top)
             self._fill_loss_diffs(i)
+            recipe = self._forgetting.recipe(i)
             layer.forward(bottom, top)
             for blob, weight in zip(top, self._loss_weights[i]):
                 if weight:
                     loss = loss + (blob.tensor * blob.diff_tensor).sum()
+            self._forgetting.done(i, recipe)
             self._call("after_forward", i)
         return loss
 

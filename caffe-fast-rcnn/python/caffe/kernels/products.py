@@ -10,6 +10,7 @@ float64 (gradient checks) is never rounded.
 """
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from .. import common
 from . import rounding_cpu, winograd
@@ -17,6 +18,7 @@ from . import rounding_cpu, winograd
 # Numbers of a weight that are rounded at a time.  A large one (fc6 of VGG16: 103 million) is read once then, and its
 # rounded copy, or its diff's, stays in the cache; more at a time where many rows want each block.
 _BLOCK, _BLOCK_OF_MANY, _MANY = 1 << 22, 1 << 24, 256
+_BAND = 1 << 24         # numbers of an image and its convolution that are there in bfloat16 at a time
 
 
 def rounded(x):
@@ -88,17 +90,43 @@ def _row_blocks(weight, count):
 
 def convolve(x, weight, bias, geometry, transposed, groups):
     """x (N, C, spatial...), bias or None -> (N, num_output, spatial...); geometry: stride, pad, dilation, axes."""
-    left, right, g = rounded(x), rounded(weight), geometry
+    right, g = rounded(weight), geometry
+    if right.dtype != x.dtype and x.dim() == 4 and x.device.type == "cpu" and not transposed:
+        return _convolve_in_bands(x, right, bias, g, groups)
+    left = rounded(x)
     if not transposed and g.axes == 2 and winograd.fits(left, right, g.stride, g.pad, g.dilation, groups):
         return winograd.convolve(left, right, bias, g.pad)
     native = left.dtype != x.dtype
     y = torch.ops.aten.convolution(_laid_out(left), right, None if native else bias, g.stride, g.pad, g.dilation,
                                    transposed, [0] * g.axes, groups)
-    if native:
-        y = y.to(x.dtype)
-        if bias is not None:
-            y += bias.view(-1, *[1] * g.axes)
+    return _finished(y, bias, x.dtype) if native else y
+
+
+def _convolve_in_bands(x, weight, bias, geometry, groups):
+    """x (N, C, H, W) float32, weight bfloat16 -> (N, num_output, H', W'), a band of rows at a time.
+
+    The rounded copies of a whole image would take as much memory as half the image and half the result.
+    """
+    g, extents = geometry, [d * (k - 1) + 1 for d, k in zip(geometry.dilation, weight.shape[2:])]
+    out_height, out_width = [(size + 2 * p - extent) // step + 1
+                             for size, p, extent, step in zip(x.shape[2:], g.pad, extents, g.stride)]
+    y = torch.empty(len(x), out_height, out_width, len(weight)).permute(0, 3, 1, 2)     # channels last
+    rows = max(1, _BAND * out_height // max(1, x.numel() + y.numel()))
+    for row in range(0, out_height, rows):
+        end = min(row + rows, out_height)
+        first, count = row * g.stride[0] - g.pad[0], (end - 1 - row) * g.stride[0] + extents[0]
+        band = rounded(x[:, :, max(first, 0):max(first + count, 0)])
+        above = min(max(-first, 0), count)
+        band = F.pad(band, (0, 0, above, count - above - band.shape[2]))
+        y[:, :, row:end] = _finished(torch.ops.aten.convolution(
+            _laid_out(band), weight, None, g.stride, [0, g.pad[1]], g.dilation, False, [0, 0], groups), bias, x.dtype)
     return y
+
+
+def _finished(y, bias, dtype):
+    """A result in bfloat16 -> in dtype, with the bias."""
+    y = y.to(dtype)
+    return y if bias is None else y.add_(bias.view(-1, *[1] * (y.dim() - 2)))
 
 
 def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):

@@ -27,7 +27,7 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
     return _pool(features, _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale), with_argmax, empty)
 
 
-def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale, empty=torch.empty):
+def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale):
     """As roi_pooling_forward without argmax, but RoIs with the same cells in every bin have one row together.
 
     Returns the top (D, C, pooled_h, pooled_w) and repeats (R) int64, each RoI's row of it; repeats is None where every
@@ -38,8 +38,8 @@ def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale, empt
     bins = _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale)
     first, repeats = _distinct_rows(torch.cat([x.flatten(1) for x in (bins[0][:, None], *bins[1:])], 1).numpy())
     if len(first) == len(rois):
-        return _pool(features, bins, False, empty)[0], None
-    return _pool(features, [x[first] for x in bins], False, empty)[0], torch.from_numpy(repeats)
+        return _pool(features, bins, False)[0], None
+    return _pool(features, [x[first] for x in bins], False)[0], torch.from_numpy(repeats)
 
 
 def roi_pooling_backward(top_diff, rois, argmax, features_shape):
@@ -53,7 +53,7 @@ def roi_pooling_backward(top_diff, rois, argmax, features_shape):
     return bottom_diff
 
 
-def _pool(features, bins, with_argmax, empty):
+def _pool(features, bins, with_argmax, empty=torch.empty):
     """bins: images (R), ys (R, pooled_h, 2), xs (R, pooled_w, 2).  Returns top and argmax, None unless with_argmax."""
     images, ys, xs = bins
     shape = (len(images), features.shape[1], ys.shape[1], xs.shape[1])

@@ -24,6 +24,7 @@ class BatchNorm(Layer):
     def setup(self, bottom, top):
         p, params = self.layer_param.batch_norm_param, self.layer_param.param
         self.global_stats = p.use_global_stats if p.HasField("use_global_stats") else self.phase == common.TEST
+        self.repeatable = self.global_stats
         shape = bottom[0].shape
         self.channels = shape[1] if len(shape) > 1 else 1
         self.blobs = [Blob(self.channels), Blob(self.channels), Blob(1)]

@@ -23,6 +23,7 @@ class ConcatLayer(Layer):
 
     bottoms = (1, None)
     reads_top = False
+    repeatable = True
 
     def reshape(self, bottom, top):
         shape = list(bottom[0].shape)

@@ -63,6 +63,7 @@ class _BaseConvolution(Layer):
     bottoms = tops = (1, None)
     equal_bottom_top = True
     reads_top = False
+    repeatable = True
     transposed = False
 
     def setup(self, bottom, top):

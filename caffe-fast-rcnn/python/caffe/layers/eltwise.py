@@ -19,6 +19,7 @@ class EltwiseLayer(Layer):
     """
 
     bottoms = (2, None)
+    repeatable = True
 
     def setup(self, bottom, top):
         param = self.layer_param.eltwise_param

@@ -31,6 +31,8 @@ class ReLULayer(NeuronLayer):
     long as the slope is not negative; the bottom's sign itself otherwise.
     """
 
+    repeatable = True
+
     def setup(self, bottom, top):
         self.slope = self.layer_param.relu_param.negative_slope
         self._top = self._positive = None

@@ -21,6 +21,7 @@ class LRN(Layer):
     """
 
     reads_top = False
+    repeatable = True
 
     def setup(self, bottom, top):
         p = self.layer_param.lrn_param

@@ -45,6 +45,7 @@ class Pooling(Layer):
         if p.global_pooling and (self.pad != [0, 0] or self.stride != [1, 1]):
             self.fail("global_pooling goes with pad 0 and stride 1")
         self._check_sizes()
+        self.repeatable = self.method != "STOCHASTIC"
         self._saved = None
 
     def _pair(self, both, default):

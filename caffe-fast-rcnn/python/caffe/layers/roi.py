@@ -23,6 +23,7 @@ class ROIPoolingLayer(Layer):
 
     bottoms = (2, 2)
     reads_top = False
+    repeatable = True
 
     def setup(self, bottom, top):
         param = self.layer_param.roi_pooling_param
@@ -46,7 +47,7 @@ class ROIPoolingLayer(Layer):
         if self.needs_backward:
             top[0].tensor, self._argmax = roi_pooling_forward(*args, empty=self._memory.empty)
         else:
-            top[0].set_rows(*roi_pooling_distinct(*args, empty=self._memory.empty))
+            top[0].set_rows(*roi_pooling_distinct(*args))
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:

@@ -12,6 +12,7 @@ class _BroadcastLayer(Layer):
     """
 
     bottoms = (1, 2)
+    repeatable = True
 
     def reshape(self, bottom, top):
         shape, operand = bottom[0].shape, (bottom[1] if len(bottom) > 1 else self.blobs[0]).shape
