@@ -137,7 +137,7 @@ NETS = [
     Net("pascal_voc", "ZF", "ZF", 21, ZF, pooled=6, fc6=Fc(4096, 0.005), fc7=Fc(4096, 0.005), dropout=True, solver={},
         roi_pool=("roi_pool_conv5", "roi_pool_conv5"), scale_train=False),
     Net("pascal_voc", "SqueezeNet", "SqueezeNet", 21, SQUEEZENET, pooled=5, fc6=Fc(512, 0.0001, lr=0.0004),
-        fc7=Fc(512, 0.05), dropout=False, solver={"base_lr": 0.002, "stepsize": 1500}),
+        fc7=Fc(512, 0.05), dropout=False, solver={"stepsize": 6000}),
     Net("digits", "DigitNet", "DigitNet", 11, DIGITNET, pooled=6, fc6=Fc(256, 0.034), fc7=Fc(128, 0.09),
         dropout=False, solver={"base_lr": 0.01, "stepsize": 1200}, stride=4),
 ]

@@ -78,7 +78,7 @@ case $NET in
     if [[ $DATASET == digits ]]; then
       DEFAULT_WEIGHTS=data/digits_pretrained/DigitNet.caffemodel
     fi ;;
-  SqueezeNet) DEFAULT_WEIGHTS=data/imagenet_models/SqueezeNet.caffemodel DEFAULT_ITERS=2000 ;;
+  SqueezeNet) DEFAULT_WEIGHTS=data/imagenet_models/SqueezeNet.caffemodel DEFAULT_ITERS=8000 ;;
   ResNet-50) DEFAULT_WEIGHTS=data/imagenet_models/ResNet-50-model.caffemodel ;;
   *) DEFAULT_WEIGHTS=data/imagenet_models/$NET.v2.caffemodel ;;
 esac

@@ -4,7 +4,7 @@ import weakref
 import caffe
 import numpy as np
 import pytest
-from support.nets import net_from_text
+from support.nets import net_from_text, solver_from_text
 
 # conv1, norm1 and pool1 learn nothing; ip reads pool1 in backward.
 FROZEN = """
@@ -158,3 +158,72 @@ def test_training_and_all_diffs_are_the_same_whether_somebody_reads_or_not():
             net.backward()
         diffs.append(net.params["ip"][0].diff.copy())
     np.testing.assert_array_equal(*diffs)
+
+
+SOLVER = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 9 iter_size: 2 momentum: 0.9'
+
+
+def test_after_a_solvers_step_all_data_and_diffs_are_those_of_its_last_pass(tmp_path):
+    solver = solver_from_text(FIRE, SOLVER, tmp_path)
+    caffe.set_random_seed(1)
+    for name in solver.net.inputs:
+        solver.net.blobs[name].data[...] = np.random.RandomState(2).randn(*solver.net.blobs[name].shape)
+    solver.step(1)
+    by_hand = net_from_text(FIRE)
+    for name, params in solver.net.params.items():
+        for mine, other in zip(by_hand.params[name], params):
+            mine.data[...] = other.data
+    for name in by_hand.inputs:
+        by_hand.blobs[name].data[...] = solver.net.blobs[name].data
+    by_hand.forward()
+    by_hand.backward()
+    solver.net.begin_pass()
+    solver.net.forward()
+    solver.net.backward()
+    for name, blob in solver.net.blobs.items():
+        np.testing.assert_array_equal(blob.data, by_hand.blobs[name].data, err_msg=name)
+        np.testing.assert_array_equal(blob.diff, by_hand.blobs[name].diff, err_msg=name)
+
+
+def test_a_pass_of_a_solver_begins_with_the_last_ones_memory_free(tmp_path):
+    solver = solver_from_text(FROZEN, SOLVER, tmp_path)
+    net, held = solver.net, []
+    net.blobs["x"].data[...] = np.random.RandomState(2).randn(*net.blobs["x"].shape)
+    net.blobs["t"].data[...] = 1
+
+    def look(number):
+        if number == 0 and held:
+            seen.append([ref() is None for ref in held])
+    seen = []
+    net.before_forward(look)
+    net.after_backward(lambda number: number == 0 and held.extend(
+        weakref.ref(t) for name in ("pool1", "ip") for t in (net.blobs[name].tensor, net.blobs["ip"].diff_tensor)))
+    solver.step(1)
+    assert seen == [[True] * 4]
+    assert net.blobs["loss"].diff == 1 and net.blobs["ip"].diff.any()
+
+
+class Counts(caffe.Layer):
+    """Adds 1 to its top, so it counts on what is there."""
+
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape(1, 2)
+
+    def forward(self, bottom, top):
+        top[0].data[...] += 1
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
+def test_data_and_python_layers_keep_their_tops_from_pass_to_pass(tmp_path):
+    text = FROZEN.replace('bottom: "t" top: "loss"', 'bottom: "c" top: "loss"').replace('layer { name: "loss"', """
+        layer { name: "c" type: "Python" bottom: "t" top: "c" python_param { module: "%s" layer: "Counts" } }
+        layer { name: "loss\"""" % __name__)
+    solver = solver_from_text(text, SOLVER, tmp_path)
+    solver.net.blobs["x"].data[...] = 4
+    solver.step(3)
+    assert (solver.net.blobs["x"].data == 4).all() and (solver.net.blobs["c"].data == 6).all()

@@ -70,6 +70,11 @@ class SyncedArray:
         if self.recipe is not None:
             self._tensor = self._host = self._repeated = None
 
+    def release(self):
+        """Give the memory up: zeros until somebody writes."""
+        self._tensor = self._host = self._repeated = self.recipe = None
+        self._host_is_newer = False
+
     def _complete(self):
         """Make a side of what was forgotten or is there only once."""
         recipe = self.recipe
@@ -211,6 +216,15 @@ class Blob:
     def forget(self):
         """Give the data's memory up, where there is a recipe for it."""
         self._data.forget()
+
+    def release(self):
+        """Give the memory of data and diff up: both read as zeros until they are written."""
+        self._data.release()
+        self.release_diff()
+
+    def release_diff(self):
+        """Give the diff's memory up: it reads as zeros until it is written."""
+        self._diff = None
 
     @property
     def diff_tensor(self):

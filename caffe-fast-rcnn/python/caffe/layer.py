@@ -119,6 +119,10 @@ class Layer:
             else:
                 bottom[i].diff_tensor = torch.zeros_like(bottom[i].tensor) if grad is None else grad
 
+    def release(self):
+        """Give up what forward kept for backward: another forward comes first."""
+        self._leaves = self._outputs = None
+
     def allow_force_backward(self, bottom_index):
         """Whether `force_backward: true` reaches this bottom (labels: no)."""
         return True

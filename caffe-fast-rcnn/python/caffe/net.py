@@ -200,6 +200,10 @@ class Net:
             if weight and not blob.has_diff:
                 blob.diff_tensor = torch.full(blob.shape, weight, dtype=common.dtype(), device=common.device())
 
+    def begin_pass(self):
+        """Free what the last pass made, as long as forward and backward over all layers come next (Solver says so)."""
+        self._forgetting.begin_pass()
+
     def backward(self, diffs=None, start=None, end=None, **top_diffs):
         """Run backward from layer `start` (the last by default) down to `end` (the first), both included.
 

@@ -128,6 +128,7 @@ class Solver:
     def _forward_backward(self):
         loss = 0
         for number in range(self.param.iter_size):
+            self.net.begin_pass()
             loss = loss + self.net.forward_from_to()
             self.in_last_pass = number == self.param.iter_size - 1
             self.net.backward_from_to()

@@ -47,6 +47,9 @@ class ReLULayer(NeuronLayer):
         self._top = y if self.needs_backward and self.slope >= 0 else None
         top[0].set_rows(y, repeats)
 
+    def release(self):
+        self._top = self._positive = None
+
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return

@@ -111,6 +111,10 @@ class Pooling(Layer):
             offset = [0, 0] if self.torch_cuts else self.pad
             top[1].tensor = _mask(index, x.shape[3], offset, bottom[0].shape[2:]).to(y.dtype)
 
+    def release(self):
+        super().release()
+        self._saved = None
+
     def backward(self, top, propagate_down, bottom):
         if self.method != "MAX":
             return super().backward(top, propagate_down, bottom)
