@@ -1,11 +1,15 @@
 #!/usr/bin/env python
-"""Detect objects in images with a trained Fast R-CNN detector and our own selective search, and write pictures.
+"""Detect objects in images with a trained detector, and write pictures.
+
+Fast R-CNN gets its proposals from our own selective search; Faster R-CNN and R-FCN make theirs.
 
     python tools/demo.py --gpu cpu                                     the digits' net, on four of its test images
     python tools/demo.py --gpu cpu --net SqueezeNet                    on the photographs of data/demo
     python tools/demo.py --gpu cpu --net SqueezeNet photo1.jpg photo2.jpg
     python tools/demo.py --gpu 0 --net VGG16 --model vgg16_fast_rcnn_iter_40000.caffemodel photo.jpg
     python tools/demo.py --gpu cpu --net SqueezeNet --cfg experiments/cfgs/multistage.yml photo.jpg    with +B
+    python tools/demo.py --gpu 0 --def models/pascal_voc/VGG16/faster_rcnn_alt_opt/faster_rcnn_test.pt \\
+        --model data/faster_rcnn_models/VGG16_faster_rcnn_final.caffemodel
 """
 import argparse
 import json
@@ -87,10 +91,16 @@ def default_images(net):
     return [str(ROOT / 'data' / 'digits' / 'JPEGImages' / (name + '.jpg')) for name in names.read_text().split()[:4]]
 
 
+def use_config_of(net, classes):
+    """Whether the net makes its own proposals, and whether all classes share their boxes, is to be seen from it."""
+    cfg.TEST.HAS_RPN = 'im_info' in net.inputs
+    cfg.TEST.AGNOSTIC = net.blobs['bbox_pred'].channels == 8 < 4 * len(classes)
+
+
 def detect(net, im, mode, thresh):
     """[(class index, (n, 5) [x1 y1 x2 y2 score])] of the classes found in im (H, W, 3) BGR, and both parts' seconds."""
     start = time.monotonic()
-    proposals = selective_search.boxes(im, mode)
+    proposals = None if cfg.TEST.HAS_RPN else selective_search.boxes(im, mode)
     proposed = time.monotonic()
     image_dets = image_detections(net, im, proposals, min(thresh, VOTERS), 0)
     found = [(c, dets[dets[:, 4] >= thresh]) for c, dets in enumerate(image_dets) if (dets[:, 4] >= thresh).any()]
@@ -123,7 +133,10 @@ def load(args):
     _cli.configure(args)
     classes = record.get('classes') or ('__background__',) + VOC_CLASSES
     print("Model: %s, %d classes" % (model, len(classes)))
-    return caffe.Net(adapt_net(args.prototxt or find_prototxt(args.net), len(classes)), str(model), caffe.TEST), classes
+    net = caffe.Net(adapt_net(args.prototxt or find_prototxt(args.net), len(classes)), str(model), caffe.TEST)
+    use_config_of(net, classes)
+    print("Boxes: " + ("proposals of the net" if cfg.TEST.HAS_RPN else "selective search, " + args.mode))
+    return net, classes
 
 
 def main():

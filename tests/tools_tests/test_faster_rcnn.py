@@ -3,6 +3,7 @@ import json
 import shlex
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from datasets.proposals import load_proposals
@@ -115,3 +116,17 @@ def test_proposals_of_an_rpn_are_read_by_the_other_tools(run, voc_folder, tmp_pa
 def test_mistakes_are_one_line(run, tool, args, words):
     result = run(tool, *args)
     assert result.returncode != 0 and words in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("method", ["faster_rcnn_end2end", "rfcn_end2end"])
+def test_demo_takes_the_proposals_of_the_net(run, tmp_path, method):
+    prototxt = DIGITNET / method / "test.prototxt"
+    weights = write_random_weights(prototxt, tmp_path / "net.caffemodel")
+    (tmp_path / "run.json").write_text(json.dumps({"prefix": "net", "classes": ["__background__", "ball", "cup"], "config": {
+        "PIXEL_MEANS": [104, 117, 123], "TEST": {"SCALES": [100], "MAX_SIZE": 200}}}))
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8))
+    said = run("demo.py", "--cpu", "--def", prototxt, "--model", weights, "--thresh", "0", "--out", tmp_path / "out",
+               tmp_path / "a.jpg", "--set", "TEST.RPN_MIN_SIZE", "8", "TEST.RPN_POST_NMS_TOP_N", "20")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "proposals of the net" in said.stdout and "selective search" not in said.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 1
