@@ -1,12 +1,13 @@
 """What backward will not need is forgotten behind its last reader, and computed anew when somebody reads it.
 
-Half of what VGG16's convolutions give in training lies below the first layer that learns.  Nothing looks at it once it
+Half of what VGG16's convolutions make in training lies below the first layer that learns.  Nothing looks at it once it
 has gone through, yet `net.blobs["conv1_1"].data` must tell it after `forward`: so an array is given up with a recipe,
 the layers that made it and copies of what they started from.  The answer is that of the pass, bit for bit, whatever was
 written into inputs and weights since.
 
-Forgotten are arrays of a net of phase TRAIN which only layers without backward write and read, all of them `repeatable`.
-An array stays where a user or a Python layer took a view of it, and where the copies would take more than it does.
+Forgotten are arrays, in nets of phase TRAIN, that only layers without backward write and read, the writers all
+`repeatable`.  An array stays where a user or a Python layer took a view of it, and where the copies would take more
+memory than it does.
 """
 from . import common
 from .blob import Blob
