@@ -2,7 +2,6 @@
 
 Follows Caffe's `Caffe` singleton: CPU mode at start, the GPU of `set_device` in GPU mode.
 """
-import ctypes
 import datetime
 import enum
 import functools
@@ -13,23 +12,9 @@ import sys
 import numpy as np
 import torch
 
+from .host_memory import keep_freed_memory
 
-def _keep_freed_memory():
-    """Let the C library reuse the memory of large arrays instead of giving it back to the system and asking anew.
-
-    The system clears each page of fresh memory: that took longer than many a layer (conv1_1 of VGG16 at 600 x 800:
-    160 ms with it, 15 ms without).  glibc only; other C libraries keep their ways.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2 ** 31 - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4         # numbers of malloc.h
-_keep_freed_memory()
+keep_freed_memory()
 
 
 class CaffeError(Exception):

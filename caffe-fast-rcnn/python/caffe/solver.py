@@ -8,6 +8,7 @@ import torch
 
 from . import common
 from .common import CaffeError, log
+from .host_memory import Trimmer
 from .lr_policy import learning_rate
 from .net import Net
 from .parallel import NCCL
@@ -55,6 +56,7 @@ class Solver:
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed)
         self.iter, self._current_step, self._callbacks, self._nccl = 0, 0, [], None
+        self._trimmer = Trimmer()
         self.in_last_pass = False       # of the iter_size passes of an iteration
         self._losses = deque(maxlen=max(1, self.param.average_loss))
         self.net = Net(self._train_net_param(), phase=common.TRAIN, level=self.param.train_state.level,
@@ -129,6 +131,7 @@ class Solver:
         loss = 0
         for number in range(self.param.iter_size):
             self.net.begin_pass()
+            self._trimmer.trim_if_grown()
             loss = loss + self.net.forward_from_to()
             self.in_last_pass = number == self.param.iter_size - 1
             self.net.backward_from_to()
