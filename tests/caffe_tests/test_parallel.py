@@ -1,6 +1,9 @@
 """Training in several processes: one update is that of one process with as many passes; a lost process is noticed."""
+import os
 import re
 import signal
+import subprocess
+import sys
 
 import caffe
 import numpy as np
@@ -53,6 +56,33 @@ def test_buckets_hold_the_diffs_and_copy_those_that_were_replaced(tmp_path):
     net.params["last"][0].diff_tensor = net.params["last"][0].diff_tensor + 7
     bucket.collect()
     assert (bucket.flat[:6] == 7).all()
+
+
+# The first exit handler to be registered is the last to run.
+LEAVE = """
+import atexit, sys
+import torch.distributed as dist
+atexit.register(lambda: print("still joined" if dist.is_initialized() else "left", flush=True))
+import caffe
+caffe.set_solver_count(2)
+caffe.set_solver_rank(int(sys.argv[2]))
+caffe.set_multiprocess(True)
+nccl = caffe.NCCL(None, sys.argv[1])
+nccl.mean([1])
+if sys.argv[3] == "torn" and sys.argv[2] == "0":
+    nccl._wait = lambda work: sys.exit(0)       # as a signal would in the middle of it
+    nccl.mean([2])
+"""
+
+
+@pytest.mark.parametrize("end, said", [("whole", ["left", "left"]), ("torn", ["still joined", "left"])])
+def test_processes_leave_each_other_when_nothing_is_on_its_way(end, said):
+    """Threads of torch.distributed that still ran aborted a program that had done its work, now and then."""
+    uid, path = caffe.NCCL.new_uid(), os.pathsep.join(sys.path)
+    ranks = [subprocess.Popen([sys.executable, "-c", LEAVE, uid, str(rank), end], stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "PYTHONPATH": path}) for rank in range(2)]
+    assert [process.communicate(timeout=60)[0].strip() for process in ranks] == said
+    assert [process.returncode for process in ranks] == [0, 0]
 
 
 def test_a_killed_process_is_named_by_the_others():

@@ -2,6 +2,7 @@
 
 pycaffe's NCCL on torch.distributed: gloo on the CPU, nccl (and gloo for numbers that are not gradients) on GPUs.
 """
+import atexit
 import datetime
 import os
 import socket
@@ -48,6 +49,7 @@ class NCCL:
 
     def __init__(self, solver, uid):
         self._solver, self._buckets, self._works = solver, [], []
+        self._torn = False              # a call to the others was left in the middle
         self.count, self.rank = common.solver_count(), common.solver_rank()
         if not 0 <= self.rank < self.count:
             raise CaffeError("NCCL: solver_rank is %d, solver_count %d; expected 0 <= rank < count"
@@ -76,6 +78,8 @@ class NCCL:
                 backend = "cpu:gloo,cuda:nccl" if common.device().type == "cuda" else "gloo"
                 dist.init_process_group(backend, init_method=uid, rank=self.rank, world_size=self.count,
                                         timeout=TIMEOUT)
+                atexit.register(_leave)
+            _joined.append(self)
             processes = [None] * self.count
             dist.all_gather_object(processes, (socket.gethostname(), os.getpid()))
         self._processes = processes
@@ -161,10 +165,12 @@ class NCCL:
 
     @contextmanager
     def _in_touch(self):
+        whole, self._torn = self._torn, True
         try:
             yield
         except RuntimeError as e:
             raise self._lost(e) from e
+        self._torn = whole
 
     def _lost(self, error):
         """LostProcess that names the processes that are no more.
@@ -192,6 +198,19 @@ class NCCL:
         """Ranks whose processes, on this machine, are no more."""
         return [rank for rank, (host, pid) in enumerate(self._processes)
                 if host == socket.gethostname() and not _is_alive(pid)]
+
+
+_joined = []        # every NCCL of this process
+
+
+def _leave():
+    """At the end of the program: stop the threads of torch.distributed, which may abort one that is done otherwise.
+
+    Not where something is still on its way to the others: they may never take it, and this would wait for them.
+    """
+    settled = all(not nccl._torn and all(work.is_completed() for work in nccl._works) for nccl in _joined)
+    if settled and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _is_alive(pid):
