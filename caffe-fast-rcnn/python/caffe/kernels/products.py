@@ -91,12 +91,13 @@ def _row_blocks(weight, count):
 def convolve(x, weight, bias, geometry, transposed, groups):
     """x (N, C, spatial...), bias or None -> (N, num_output, spatial...); geometry: stride, pad, dilation, axes."""
     right, g = rounded(weight), geometry
-    if right.dtype != x.dtype and x.dim() == 4 and x.device.type == "cpu" and not transposed:
+    native = right.dtype != x.dtype
+    large = x.numel() + x.numel() // max(1, x.shape[1]) * len(weight) > _BAND
+    if native and large and x.dim() == 4 and x.device.type == "cpu" and not transposed:
         return _convolve_in_bands(x, right, bias, g, groups)
     left = rounded(x)
     if not transposed and g.axes == 2 and winograd.fits(left, right, g.stride, g.pad, g.dilation, groups):
         return winograd.convolve(left, right, bias, g.pad)
-    native = left.dtype != x.dtype
     y = torch.ops.aten.convolution(_laid_out(left), right, None if native else bias, g.stride, g.pad, g.dilation,
                                    transposed, [0] * g.axes, groups)
     return _finished(y, bias, x.dtype) if native else y
@@ -118,8 +119,12 @@ def _convolve_in_bands(x, weight, bias, geometry, groups):
         band = rounded(x[:, :, max(first, 0):max(first + count, 0)])
         above = min(max(-first, 0), count)
         band = F.pad(band, (0, 0, above, count - above - band.shape[2]))
-        y[:, :, row:end] = _finished(torch.ops.aten.convolution(
-            _laid_out(band), weight, None, g.stride, [0, g.pad[1]], g.dilation, False, [0, 0], groups), bias, x.dtype)
+        out = torch.ops.aten.convolution(_laid_out(band), weight, None, g.stride, [0, g.pad[1]], g.dilation, False,
+                                         [0, 0], groups)
+        if bias is None:
+            y[:, :, row:end] = out
+        else:
+            torch.add(out, bias.view(1, -1, 1, 1), out=y[:, :, row:end])
     return y
 
 
