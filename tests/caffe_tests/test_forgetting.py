@@ -227,3 +227,34 @@ def test_data_and_python_layers_keep_their_tops_from_pass_to_pass(tmp_path):
     solver.net.blobs["x"].data[...] = 4
     solver.step(3)
     assert (solver.net.blobs["x"].data == 4).all() and (solver.net.blobs["c"].data == 6).all()
+
+
+READONLY_ROIS = """
+name: "readonly"
+input: "x" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }  input: "rois" input_shape { dim: 30 dim: 5 }
+input: "t" input_shape { dim: 30 dim: 2 }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "pool_readonly" type: "ROIPooling" bottom: "conv" bottom: "rois" top: "pool_readonly"
+  propagate_down: false propagate_down: false roi_pooling_param { pooled_w: 3 pooled_h: 3 spatial_scale: 1 } }
+layer { name: "ip_readonly" type: "InnerProduct" bottom: "pool_readonly" top: "ip_readonly" propagate_down: false
+  param { name: "w" } param { name: "b" } inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "quiet" type: "Silence" bottom: "ip_readonly" }
+layer { name: "pool" type: "ROIPooling" bottom: "conv" bottom: "rois" top: "pool"
+  roi_pooling_param { pooled_w: 3 pooled_h: 3 spatial_scale: 1 } }
+layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip" param { name: "w" lr_mult: 1 } param { name: "b" lr_mult: 1 }
+  inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
+"""
+
+
+def test_read_only_rois_are_pooled_anew_with_the_features_and_rois_of_the_pass():
+    net = filled(READONLY_ROIS)
+    net.blobs["rois"].data[...] = np.random.RandomState(1).randint(0, 4, (30, 5)) * [0, 1, 1, 2, 2]
+    refs = memory_of(net, ["pool_readonly", "pool"])
+    assert refs["pool_readonly"]() is None and refs["pool"]() is not None
+    pooled = net.blobs["pool"].data.copy()
+    for name in ("conv", "rois"):
+        net.blobs[name].data[...] = 0
+    assert pooled.any()
+    np.testing.assert_array_equal(net.blobs["pool_readonly"].data, pooled)

@@ -220,11 +220,8 @@ class Blob:
     def release(self):
         """Give the memory of data and diff up: both read as zeros until they are written."""
         self._data.release()
-        self.release_diff()
-
-    def release_diff(self):
-        """Give the diff's memory up: it reads as zeros until it is written."""
-        self._diff = None
+        if self._diff is not None:
+            self._diff.release()        # not None: another blob may share it
 
     @property
     def diff_tensor(self):

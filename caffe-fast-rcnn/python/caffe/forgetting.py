@@ -122,13 +122,12 @@ class Forgetting:
         """Before layer i's forward: how its top can be computed anew, None where it must stay."""
         if i not in self._writes:
             return None
-        layer, top, params = self._layers[i], self._tops[i][0], []
+        layer, top = self._layers[i], self._tops[i][0]
         in_place = [blob is top for blob in self._bottoms[i]]
         before = top.recipe if any(in_place) else Recipe([], 0)
-        most = top.count - sum(blob.count for blob in layer.blobs)
         if before is None:
             return None
-        sources = []
+        most, sources = top.count - sum(blob.count for blob in layer.blobs), []
         for blob, same in zip(self._bottoms[i], in_place):
             source = None if same else blob.recipe
             if source is None and not same:
@@ -137,8 +136,7 @@ class Forgetting:
             sources.append(source)
         if most <= before.copied:
             return None
-        params = [blob.tensor.clone() for blob in layer.blobs]
-        return before.then(layer, sources, params)
+        return before.then(layer, sources, [blob.tensor.clone() for blob in layer.blobs])
 
     def done(self, i, recipe):
         """Behind layer i's forward, with what `recipe` gave before it."""

@@ -100,7 +100,11 @@ def convolve(x, weight, bias, geometry, transposed, groups):
         return winograd.convolve(left, right, bias, g.pad)
     y = torch.ops.aten.convolution(_laid_out(left), right, None if native else bias, g.stride, g.pad, g.dilation,
                                    transposed, [0] * g.axes, groups)
-    return _finished(y, bias, x.dtype) if native else y
+    if native:
+        y = y.to(x.dtype)
+        if bias is not None:
+            y += bias.view(-1, *[1] * g.axes)
+    return y
 
 
 def _convolve_in_bands(x, weight, bias, geometry, groups):
@@ -126,12 +130,6 @@ def _convolve_in_bands(x, weight, bias, geometry, groups):
         else:
             torch.add(out, bias.view(1, -1, 1, 1), out=y[:, :, row:end])
     return y
-
-
-def _finished(y, bias, dtype):
-    """A result in bfloat16 -> in dtype, with the bias."""
-    y = y.to(dtype)
-    return y if bias is None else y.add_(bias.view(-1, *[1] * (y.dim() - 2)))
 
 
 def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
