@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from caffe.kernels import winograd
+from caffe.kernels import winograd, winograd_cpu
 from support.one_layer import float64, forward_backward, make_layer
 
 # images, inputs, outputs, height, width, pad: tiles cut at both ends, one row of tiles a block and several
@@ -39,6 +39,69 @@ def test_against_direct_convolution(num, inputs, outputs, height, width, pad, la
     close(winograd.convolve(x, weight, bias, pad), top)
     close(winograd.input_diff(diff, weight, pad), x_diff)
     close(winograd.weight_diff(diff, x, pad), weight_diff)
+
+
+needs_bf16 = pytest.mark.skipif(not (winograd_cpu.BF16_COMPILED and torch.cpu._is_avx512_bf16_supported()),
+                                reason="the CPU has no AVX-512 BF16")
+# images, inputs, outputs, height, width, pad: several blocks of 56 tiles, a part of one, uneven sizes, a single row
+SIZES_BF16 = [(1, 32, 64, 17, 23, (1, 1)), (2, 64, 32, 16, 16, (0, 2)), (3, 32, 32, 18, 15, (2, 0)),
+              (1, 96, 32, 6, 800, (1, 1)), (2, 32, 64, 1, 260, (1, 1)), (1, 32, 32, 60, 90, (1, 1))]
+
+
+def one_by_one(x, weight, pad):
+    """F(2 x 2, 3 x 3) in float64 of transforms rounded to bfloat16, written with plain sums."""
+    across = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=torch.float64)
+    spread = torch.tensor([[1, 0, 0], [.5, .5, .5], [.5, -.5, .5], [0, 0, 1]], dtype=torch.float64)
+    back = torch.tensor([[1, 1, 1, 0], [0, 1, -1, -1]], dtype=torch.float64)
+
+    def rounded(t):
+        return t.float().bfloat16().double()
+
+    height, width = x.shape[2] + 2 * pad[0] - 2, x.shape[3] + 2 * pad[1] - 2
+    x = torch.nn.functional.pad(x.double(), (pad[1], pad[1] + width % 2, pad[0], pad[0] + height % 2))
+    filters = rounded(spread @ weight.double() @ spread.T)                      # (O, C, 4, 4)
+    y = torch.zeros(len(x), len(weight), height + height % 2, width + width % 2, dtype=torch.float64)
+    for i in range(0, height, 2):
+        for j in range(0, width, 2):
+            tile = rounded(across @ x[:, :, i:i + 4, j:j + 4] @ across.T)       # (N, C, 4, 4)
+            y[:, :, i:i + 2, j:j + 2] = back @ (tile[:, None] * filters[None]).sum(2) @ back.T
+    return y[:, :, :height, :width]
+
+
+@needs_bf16
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("num, inputs, outputs, height, width, pad", SIZES_BF16)
+def test_bf16_against_sums_one_by_one(num, inputs, outputs, height, width, pad, threads, monkeypatch):
+    def sixteenths(*args):      # whose sums float32 has exactly, so that both sides round the same numbers
+        return (16 * numbers(*args)).round() / 16
+
+    x, weight, bias = sixteenths(1, num, inputs, height, width), sixteenths(2, outputs, inputs, 3, 3), numbers(3, outputs)
+    diff = sixteenths(4, num, outputs, height + 2 * pad[0] - 2, width + 2 * pad[1] - 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    close(winograd.convolve_bf16(x, weight, bias, pad), one_by_one(x, weight, pad) + bias.view(1, -1, 1, 1))
+    close(winograd.convolve_bf16(x, weight, None, pad), one_by_one(x, weight, pad))
+    close(winograd.input_diff_bf16(diff, weight, pad),
+          one_by_one(diff, weight.flip(2, 3).transpose(0, 1), [2 - p for p in pad]))
+
+
+@needs_bf16
+def test_bf16_errs_no_more_than_the_direct_convolution_of_rounded_factors():
+    x, weight = numbers(1, 1, 64, 40, 40).relu(), numbers(2, 64, 64, 3, 3)
+    want = torch.nn.functional.conv2d(x.double(), weight.double(), padding=1)
+
+    def error(y):
+        return float((y - want).pow(2).mean().sqrt() / want.std())
+
+    rounded = torch.nn.functional.conv2d(x.bfloat16().double(), weight.bfloat16().double(), padding=1)
+    assert error(winograd.convolve_bf16(x, weight, None, (1, 1))) < 1.5 * error(rounded.bfloat16().double())
+
+
+@needs_bf16
+def test_bf16_of_nan_and_infinity_shows_them():
+    x, weight = numbers(1, 1, 32, 16, 16), numbers(2, 32, 32, 3, 3)
+    x[0, 3, 8, 8], x[0, 3, 2, 2] = float("nan"), float("inf")
+    y = winograd.convolve_bf16(x, weight, None, (1, 1))
+    assert y[0, :, 7:10, 7:10].isnan().all() and not y[0, :, 1:4, 1:4].isfinite().any() and y[0, :, 12:].isfinite().all()
 
 
 @pytest.mark.parametrize("shape, kernel, stride, pad, dilation, groups", [

@@ -142,6 +142,12 @@ def _cpu_has_bf16():
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+@functools.cache
+def cpu_multiplies_bf16_pairs():
+    """Whether the CPU's vectors multiply bfloat16, with no faster unit for whole tiles (AMX) beside them."""
+    return torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
+
+
 def set_random_seed(seed):
     """Seed fillers, dropout and random data on the current device."""
     generator().manual_seed(int(seed))

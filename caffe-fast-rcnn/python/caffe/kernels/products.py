@@ -90,7 +90,10 @@ def _row_blocks(weight, count):
 
 def convolve(x, weight, bias, geometry, transposed, groups):
     """x (N, C, spatial...), bias or None -> (N, num_output, spatial...); geometry: stride, pad, dilation, axes."""
-    right, g = rounded(weight), geometry
+    g = geometry
+    if _by_winograd_bf16(x, weight, g, transposed, groups):
+        return winograd.convolve_bf16(x, weight, bias, g.pad)
+    right = rounded(weight)
     native = right.dtype != x.dtype
     large = x.numel() + x.numel() // max(1, x.shape[1]) * len(weight) > _BAND
     if native and large and x.dim() == 4 and x.device.type == "cpu" and not transposed:
@@ -105,6 +108,11 @@ def convolve(x, weight, bias, geometry, transposed, groups):
         if bias is not None:
             y += bias.view(-1, *[1] * g.axes)
     return y
+
+
+def _by_winograd_bf16(x, weight, geometry, transposed, groups):
+    return (common.precision() == "bf16" and common.native_bf16() and not transposed and geometry.axes == 2
+            and winograd.fits_bf16(x, weight, geometry.stride, geometry.pad, geometry.dilation, groups))
 
 
 def _convolve_in_bands(x, weight, bias, geometry, groups):
@@ -134,25 +142,34 @@ def _convolve_in_bands(x, weight, bias, geometry, groups):
 
 def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
     """[x diff, weight diff, bias diff], None where `wanted` has False: what is not wanted is not computed."""
-    factors, g = (rounded(diff), rounded(x), rounded(weight)), geometry
-    # The bias is in no product, so its diff is not rounded.
-    bias_diff = diff.sum([i for i in range(diff.dim()) if i != 1]) if wanted[2] else None
+    g, diffs, wanted = geometry, [None, None, None], list(wanted)
+    if wanted[2]:       # the bias is in no product, so its diff is not rounded
+        diffs[2] = diff.sum([i for i in range(diff.dim()) if i != 1])
+    if wanted[0] and _by_winograd_bf16(x, weight, g, transposed, groups):
+        diffs[0], wanted[0] = winograd.input_diff_bf16(diff, weight, g.pad), False
+    if not any(wanted[:2]):
+        return diffs
+    factors = rounded(diff), rounded(x), rounded(weight)
     if not transposed and g.axes == 2 and winograd.fits(*factors[1:], g.stride, g.pad, g.dilation, groups):
         return [winograd.input_diff(factors[0], factors[2], g.pad) if wanted[0] else None,
-                winograd.weight_diff(*factors[:2], g.pad) if wanted[1] else None, bias_diff]
+                winograd.weight_diff(*factors[:2], g.pad) if wanted[1] else None, diffs[2]]
 
     def direct(layout, mask):
-        diffs = torch.ops.aten.convolution_backward(
+        results = torch.ops.aten.convolution_backward(
             layout(factors[0]), layout(factors[1]), factors[2], [diff.shape[1]], g.stride, g.pad, g.dilation,
             transposed, [0] * g.axes, groups, mask)
-        return [d if d is None else d.to(x.dtype) for d in diffs[:2]]
+        for i in range(2):
+            if mask[i]:
+                diffs[i] = results[i].to(x.dtype)
 
-    if factors[0].dtype == x.dtype:     # two calls: in float32 weight diffs want another layout
-        diffs = [direct(_laid_out, [True, False, False])[0] if wanted[0] else None,
-                 direct(torch.Tensor.contiguous, [False, True, False])[1] if wanted[1] else None]
-    else:
-        diffs = direct(_laid_out, [*wanted[:2], False]) if any(wanted[:2]) else [None, None]
-    return [*diffs, bias_diff]
+    if factors[0].dtype != x.dtype:
+        direct(_laid_out, [*wanted[:2], False])
+    else:                               # two calls: in float32 weight diffs want another layout
+        if wanted[0]:
+            direct(_laid_out, [True, False, False])
+        if wanted[1]:
+            direct(torch.Tensor.contiguous, [False, True, False])
+    return diffs
 
 
 def _laid_out(x):

@@ -1,0 +1,171 @@
+/* Winograd's F(2 x 2, 3 x 3) with bfloat16 factors and float32 sums, on CPUs that multiply bfloat16 pairs (AVX-512 BF16);
+   see winograd.py for the mathematics.  A tile has 4 x 4 places, (place, ...) below. */
+#ifndef WINOGRAD_BF16_H
+#define WINOGRAD_BF16_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define WINOGRAD_ROWS 14        /* tiles of one product: with 2 registers of outputs each, 28 of 32 hold sums */
+#define WINOGRAD_OUTPUTS 32
+
+#if defined(__x86_64__) && (__GNUC__ >= 10 || __clang_major__ >= 11)
+#define WINOGRAD_BF16_COMPILED 1
+#include <immintrin.h>
+#define BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+#define BF16_INLINE static inline __attribute__((always_inline)) BF16_TARGET
+#ifdef __clang__
+#define BF16_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define BF16_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* B' d */
+BF16_INLINE void lines_input(const __m512 *d, __m512 *o) {
+    o[0] = _mm512_sub_ps(d[0], d[2]);
+    o[1] = _mm512_add_ps(d[1], d[2]);
+    o[2] = _mm512_sub_ps(d[2], d[1]);
+    o[3] = _mm512_sub_ps(d[1], d[3]);
+}
+
+/* A' m */
+BF16_INLINE void lines_output(const __m512 *m, __m512 *o) {
+    o[0] = _mm512_add_ps(m[0], _mm512_add_ps(m[1], m[2]));
+    o[1] = _mm512_sub_ps(_mm512_sub_ps(m[1], m[2]), m[3]);
+}
+
+/* G g */
+BF16_INLINE void lines_filter(const __m512 *g, __m512 *o) {
+    __m512 half = _mm512_set1_ps(0.5f), ends = _mm512_add_ps(g[0], g[2]);
+    o[0] = g[0];
+    o[1] = _mm512_mul_ps(half, _mm512_add_ps(ends, g[1]));
+    o[2] = _mm512_mul_ps(half, _mm512_sub_ps(ends, g[1]));
+    o[3] = g[2];
+}
+
+BF16_INLINE __m256i rounded_lanes(__m512 x) {
+    return (__m256i)_mm512_cvtneps_pbh(x);
+}
+
+/* (4, 4) pixels, rows and columns `row` and `col` floats apart, of channels (a multiple of 16) -> places `step` numbers
+   apart */
+BF16_TARGET
+static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {
+    __m512 half[4][4], d[4], e[4];
+    for (int c = 0; c < channels; c += 16) {
+        BF16_UNROLL
+        for (int j = 0; j < 4; j++) {
+            BF16_UNROLL
+            for (int i = 0; i < 4; i++)
+                d[i] = _mm512_loadu_ps(s + c + i * row + j * col);
+            lines_input(d, e);
+            BF16_UNROLL
+            for (int i = 0; i < 4; i++)
+                half[i][j] = e[i];
+        }
+        BF16_UNROLL
+        for (int i = 0; i < 4; i++) {
+            lines_input(half[i], e);
+            BF16_UNROLL
+            for (int j = 0; j < 4; j++)
+                _mm256_storeu_si256((__m256i *)(o + c + (i * 4 + j) * step), rounded_lanes(e[j]));
+        }
+    }
+}
+
+/* Products of 32 outputs, places `step` floats apart -> (2, 2) pixels, plus bias (32) */
+BF16_TARGET
+static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {
+    __m512 half[2][4], m[4], e[2];
+    for (int c = 0; c < WINOGRAD_OUTPUTS; c += 16) {
+        __m512 b = _mm512_loadu_ps(bias + c);
+        BF16_UNROLL
+        for (int j = 0; j < 4; j++) {
+            BF16_UNROLL
+            for (int i = 0; i < 4; i++)
+                m[i] = _mm512_loadu_ps(s + c + (i * 4 + j) * step);
+            lines_output(m, e);
+            half[0][j] = e[0];
+            half[1][j] = e[1];
+        }
+        BF16_UNROLL
+        for (int i = 0; i < 2; i++) {
+            lines_output(half[i], e);
+            _mm512_storeu_ps(o + c + i * row, _mm512_add_ps(e[0], b));
+            _mm512_storeu_ps(o + c + i * row + col, _mm512_add_ps(e[1], b));
+        }
+    }
+}
+
+/* Weights (3 x 3) of 32 outputs and all inputs, `out_step` and `in_step` floats apart -> (inputs / 2, 32, 2) of each
+   place, places `step` numbers apart: G g G'.  turned: the weights by 180 degrees. */
+BF16_TARGET
+static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
+                         ptrdiff_t step) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i steps = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)in_step));
+    __m512 half[4][3], g[3], e[4];
+    uint32_t pairs[8];
+    for (int n = 0; n < WINOGRAD_OUTPUTS; n++)
+        for (int c = 0; c < inputs; c += 16) {
+            const float *s = weight + n * out_step + c * in_step;
+            BF16_UNROLL
+            for (int j = 0; j < 3; j++) {
+                BF16_UNROLL
+                for (int i = 0; i < 3; i++)
+                    g[i] = _mm512_i32gather_ps(steps, s + (turned ? 8 - (i * 3 + j) : i * 3 + j), 4);
+                lines_filter(g, e);
+                BF16_UNROLL
+                for (int i = 0; i < 4; i++)
+                    half[i][j] = e[i];
+            }
+            BF16_UNROLL
+            for (int i = 0; i < 4; i++) {
+                lines_filter(half[i], e);
+                BF16_UNROLL
+                for (int j = 0; j < 4; j++) {
+                    _mm256_storeu_si256((__m256i *)pairs, rounded_lanes(e[j]));
+                    uint16_t *target = o + (i * 4 + j) * step + c * WINOGRAD_OUTPUTS + 2 * n;
+                    BF16_UNROLL
+                    for (int k = 0; k < 8; k++)
+                        __builtin_memcpy(target + k * 2 * WINOGRAD_OUTPUTS, pairs + k, sizeof(uint32_t));
+                }
+            }
+        }
+}
+
+/* tiles (WINOGRAD_ROWS, inputs), filters (inputs / 2, 32, 2) -> products (WINOGRAD_ROWS, 32) of one place */
+BF16_TARGET
+static void product_bf16(const uint16_t *tiles, int inputs, const uint16_t *filters, float *products) {
+    __m512 sums[WINOGRAD_ROWS][2];
+    BF16_UNROLL
+    for (int r = 0; r < WINOGRAD_ROWS; r++)
+        sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+    for (int c = 0; c < inputs; c += 2) {
+        const uint16_t *pair = filters + c * WINOGRAD_OUTPUTS;
+        __m512bh first = (__m512bh)_mm512_loadu_si512(pair), second = (__m512bh)_mm512_loadu_si512(pair + 32);
+        BF16_UNROLL
+        for (int r = 0; r < WINOGRAD_ROWS; r++) {
+            int32_t two;
+            __builtin_memcpy(&two, tiles + (ptrdiff_t)r * inputs + c, sizeof two);
+            __m512bh both = (__m512bh)_mm512_set1_epi32(two);
+            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], both, first);
+            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], both, second);
+        }
+    }
+    BF16_UNROLL
+    for (int r = 0; r < WINOGRAD_ROWS; r++) {
+        _mm512_storeu_ps(products + r * WINOGRAD_OUTPUTS, sums[r][0]);
+        _mm512_storeu_ps(products + r * WINOGRAD_OUTPUTS + 16, sums[r][1]);
+    }
+}
+
+#else   /* never called: winograd.py asks first */
+#define WINOGRAD_BF16_COMPILED 0
+static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
+static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {}
+static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
+                         ptrdiff_t step) {}
+static void product_bf16(const uint16_t *tiles, int inputs, const uint16_t *filters, float *products) {}
+#endif
+
+#endif
