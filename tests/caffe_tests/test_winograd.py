@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from caffe.kernels import winograd, winograd_cpu
+from caffe.kernels import bf16_cpu, winograd
 from support.one_layer import float64, forward_backward, make_layer
 
 # images, inputs, outputs, height, width, pad: tiles cut at both ends, one row of tiles a block and several
@@ -41,7 +41,7 @@ def test_against_direct_convolution(num, inputs, outputs, height, width, pad, la
     close(winograd.weight_diff(diff, x, pad), weight_diff)
 
 
-needs_bf16 = pytest.mark.skipif(not (winograd_cpu.BF16_COMPILED and torch.cpu._is_avx512_bf16_supported()),
+needs_bf16 = pytest.mark.skipif(not (bf16_cpu.COMPILED and torch.cpu._is_avx512_bf16_supported()),
                                 reason="the CPU has no AVX-512 BF16")
 # images, inputs, outputs, height, width, pad: several blocks of 56 tiles, a part of one, uneven sizes, a single row
 SIZES_BF16 = [(1, 32, 64, 17, 23, (1, 1)), (2, 64, 32, 16, 16, (0, 2)), (3, 32, 32, 18, 15, (2, 0)),

@@ -8,7 +8,7 @@ from cython cimport floating
 from cython.parallel cimport prange
 
 cdef enum:
-    LANES = 16      # channels done together
+    LANES = 16      # channels that backward does together
 
 
 cdef inline int first_of(int out, int stride, int pad) noexcept nogil:
@@ -21,17 +21,16 @@ cdef inline int last_of(int out, int stride, int pad, int kernel, int size) noex
     return min(out * stride - pad + kernel, size)
 
 
-cdef void pool(const floating *image, int width, int channels, int lanes, int y1, int y2, int x1, int x2,
-               floating *best) noexcept nogil:
-    """best[:lanes] = maximum over the pixels of a window."""
+cdef void pool(const floating *image, int width, int channels, int y1, int y2, int x1, int x2, floating *best) noexcept nogil:
+    """best[:channels] = maximum over the pixels of a window."""
     cdef const floating *pixel = image + <ptrdiff_t>(y1 * width + x1) * channels
     cdef int y, x, c
-    for c in range(lanes):
+    for c in range(channels):
         best[c] = pixel[c]
     for y in range(y1, y2):
         for x in range(x1, x2):
             pixel = image + <ptrdiff_t>(y * width + x) * channels
-            for c in range(lanes):
+            for c in range(channels):
                 best[c] = best[c] if best[c] >= pixel[c] else pixel[c]
 
 
@@ -60,16 +59,13 @@ def forward(const floating[:, :, :, ::1] image, kernel, stride, pad, floating[:,
     """image (N, H, W, C) -> top (N, H', W', C); kernel, stride, pad: (vertical, horizontal); no window is empty."""
     cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3], rows = top.shape[1]
     cdef int kh = kernel[0], kw = kernel[1], sh = stride[0], sw = stride[1], ph = pad[0], pw = pad[1]
-    cdef int r, n, x, b, c, y1, y2, x1, x2
+    cdef int r, n, x, y1, y2, x1, x2
     for r in prange(image.shape[0] * rows, schedule="static", num_threads=threads, nogil=True):
         n = r // rows
         y2, y1 = last_of(r % rows, sh, ph, kh, height), first_of(r % rows, sh, ph)
         for x in range(top.shape[2]):
             x2, x1 = last_of(x, sw, pw, kw, width), first_of(x, sw, pw)
-            for b in range((channels + LANES - 1) // LANES):
-                c = b * LANES
-                pool(&image[n, 0, 0, c], width, channels, min(<int>LANES, channels - c), y1, y2, x1, x2,
-                     &top[n, r % rows, x, c])
+            pool(&image[n, 0, 0, 0], width, channels, y1, y2, x1, x2, &top[n, r % rows, x, 0])
 
 
 def backward(const floating[:, :, :, ::1] top_diff, const floating[:, :, :, ::1] image, kernel, stride, pad,

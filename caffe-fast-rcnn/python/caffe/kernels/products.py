@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import common
-from . import rounding_cpu, winograd
+from . import bf16_cpu, few_channels, rounding_cpu, winograd
 
 # Numbers of a weight that are rounded at a time.  A large one (fc6 of VGG16: 103 million) is read once then, and its
 # rounded copy, or its diff's, stays in the cache; more at a time where many rows want each block.
@@ -91,8 +91,11 @@ def _row_blocks(weight, count):
 def convolve(x, weight, bias, geometry, transposed, groups):
     """x (N, C, spatial...), bias or None -> (N, num_output, spatial...); geometry: stride, pad, dilation, axes."""
     g = geometry
-    if _by_winograd_bf16(x, weight, g, transposed, groups):
-        return winograd.convolve_bf16(x, weight, bias, g.pad)
+    if _in_pairs(x) and not transposed:
+        if g.axes == 2 and winograd.fits_bf16(x, weight, g.stride, g.pad, g.dilation, groups):
+            return winograd.convolve_bf16(x, weight, bias, g.pad)
+        if few_channels.fits(x, weight, g.dilation, groups):
+            return few_channels.convolve(x, weight, bias, g.stride, g.pad)
     right = rounded(weight)
     native = right.dtype != x.dtype
     large = x.numel() + x.numel() // max(1, x.shape[1]) * len(weight) > _BAND
@@ -110,9 +113,10 @@ def convolve(x, weight, bias, geometry, transposed, groups):
     return y
 
 
-def _by_winograd_bf16(x, weight, geometry, transposed, groups):
-    return (common.precision() == "bf16" and common.native_bf16() and not transposed and geometry.axes == 2
-            and winograd.fits_bf16(x, weight, geometry.stride, geometry.pad, geometry.dilation, groups))
+def _in_pairs(x):
+    """Whether our own kernels multiply x, in pairs of bfloat16 numbers: those of PyTorch take longer then."""
+    return (common.precision() == "bf16" and common.native_bf16() and x.device.type == "cpu" and bf16_cpu.COMPILED
+            and common.cpu_multiplies_bf16_pairs())
 
 
 def _convolve_in_bands(x, weight, bias, geometry, groups):
@@ -145,7 +149,8 @@ def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
     g, diffs, wanted = geometry, [None, None, None], list(wanted)
     if wanted[2]:       # the bias is in no product, so its diff is not rounded
         diffs[2] = diff.sum([i for i in range(diff.dim()) if i != 1])
-    if wanted[0] and _by_winograd_bf16(x, weight, g, transposed, groups):
+    if (wanted[0] and not transposed and g.axes == 2 and _in_pairs(x)
+            and winograd.fits_bf16(x, weight, g.stride, g.pad, g.dilation, groups)):
         diffs[0], wanted[0] = winograd.input_diff_bf16(diff, weight, g.pad), False
     if not any(wanted[:2]):
         return diffs

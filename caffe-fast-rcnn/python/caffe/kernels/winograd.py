@@ -11,23 +11,22 @@ dimensions the same along both axes.  So at each of a tile's 36 places the sum o
 The points are 0, 1, -1, 2, -1/2 and infinity: rounding errors are half of those of the usual 0, 1, -1, 2, -2, and about
 those of the direct convolution.
 
-bf16, on a CPU with AVX-512 BF16 (`fits_bf16`): F(2 x 2, 3 x 3), 16 products in place of 36, with the points 0, 1, -1 and
-infinity.  G w G' and B' x B are what is rounded to bfloat16, once, from float32; sums and results stay float32.  The
-errors are about those of the direct convolution of rounded factors (on VGG16's activations 0.19 to 0.25 % of a
-layer's standard deviation against 0.20 to 0.26 %); those of F(4 x 4, 3 x 3) would be three times as large.
+bf16, on a CPU that multiplies pairs of bfloat16: F(2 x 2, 3 x 3), 16 products in place of 36, points 0, 1, -1 and
+infinity.  G w G' and B' x B are what is rounded to bfloat16, once, from float32; sums and results stay float32.  The errors are
+about those of the direct convolution of rounded factors (on VGG16's activations 0.18 to 0.25 % of a layer's standard
+deviation against 0.20 to 0.26 %); those of F(4 x 4, 3 x 3) would be three times as large.
 """
 import numpy as np
 import torch
 
-from .. import common
-from . import winograd_cpu
+from . import bf16_cpu, winograd_cpu
 
 _G = np.array([[1, 0, 0], [-1 / 3, -1 / 3, -1 / 3], [1 / 3, -1 / 3, 1 / 3], [1 / 15, 2 / 15, 4 / 15],
                [-16 / 15, 8 / 15, -4 / 15], [0, 0, 1]])
 _GG = torch.tensor(np.kron(_G, _G), dtype=torch.float32)        # (36, 9)
 _LANES = 16         # channels of one step of the kernels
 _TILES = 192        # of one block: enough for the matrix product, few enough for the caches
-_TILES_BF16 = 56    # the same, a multiple of BF16_ROWS
+_TILES_BF16 = 56    # the same, a multiple of bf16_cpu.ROWS
 
 
 def fits(x, weight, stride, pad, dilation, groups):
@@ -39,9 +38,8 @@ def fits(x, weight, stride, pad, dilation, groups):
 
 
 def fits_bf16(x, weight, *geometry):
-    """The same for x and weight in float32 and products of bfloat16, there and back."""
-    return (winograd_cpu.BF16_COMPILED and common.cpu_multiplies_bf16_pairs() and fits(x, weight, *geometry)
-            and not any(c % winograd_cpu.BF16_OUTPUTS for c in weight.shape[:2]))
+    """The same for x and weight in float32 and products of bfloat16 pairs, there and back."""
+    return fits(x, weight, *geometry) and not any(c % bf16_cpu.OUTPUTS for c in weight.shape[:2])
 
 
 def convolve(x, weight, bias, pad):
@@ -81,16 +79,16 @@ def input_diff_bf16(diff, weight, pad):
 def _filter_bf16(x, weight, bias, pad, backward):
     """x (N, C, H, W), weight (O, C, 3, 3), bias (O) -> (N, O, H', W'), channels last; backward: C and O swapped."""
     grid, x, threads = _Grid(x.shape, pad, 2), _last(x), torch.get_num_threads()
-    outputs, places, rows = winograd_cpu.BF16_OUTPUTS, 16, winograd_cpu.BF16_ROWS
+    outputs, places, rows = bf16_cpu.OUTPUTS, 16, bf16_cpu.ROWS
     share = -(-grid.rows * grid.across // (threads * rows)) * rows      # of a thread, where an image is small
     tiles = min(_TILES_BF16, share)
     # PyTorch's memory, which begins on a cache line: the kernel's loads are whole lines.
     filters = torch.empty(len(bias) // outputs, places, x.shape[3] // 2, outputs, 2, dtype=torch.uint16)
     room = torch.empty(threads, places, tiles, x.shape[3], dtype=torch.uint16)
     products, y = torch.empty(threads, places, tiles, outputs), torch.empty(*grid.out_shape, len(bias))
-    winograd_cpu.spread_bf16(weight.detach().reshape(*weight.shape[:2], 9).numpy(), backward, filters.numpy(), threads)
-    winograd_cpu.filter_bf16(x.numpy(), *pad, filters.numpy(), bias.detach().numpy(), grid.down, grid.across, room.numpy(),
-                             products.numpy(), y.numpy())
+    bf16_cpu.spread(weight.detach().reshape(*weight.shape[:2], 9).numpy(), backward, filters.numpy(), threads)
+    bf16_cpu.filter_tiles(x.numpy(), *pad, filters.numpy(), bias.detach().numpy(), grid.down, grid.across,
+                          room.numpy(), products.numpy(), y.numpy())
     return y.permute(0, 3, 1, 2)
 
 

@@ -1,23 +1,9 @@
-/* Winograd's F(2 x 2, 3 x 3) with bfloat16 factors and float32 sums, on CPUs that multiply bfloat16 pairs (AVX-512 BF16);
-   see winograd.py for the mathematics.  A tile has 4 x 4 places, (place, ...) below. */
+/* Winograd's F(2 x 2, 3 x 3) with bfloat16 factors and float32 sums; see winograd.py for the mathematics.  A tile has 4 x 4 places, (place, ...) below. */
 #ifndef WINOGRAD_BF16_H
 #define WINOGRAD_BF16_H
-#include <stddef.h>
-#include <stdint.h>
+#include "bf16_product.h"
 
-#define WINOGRAD_ROWS 14        /* tiles of one product: with 2 registers of outputs each, 28 of 32 hold sums */
-#define WINOGRAD_OUTPUTS 32
-
-#if defined(__x86_64__) && (__GNUC__ >= 10 || __clang_major__ >= 11)
-#define WINOGRAD_BF16_COMPILED 1
-#include <immintrin.h>
-#define BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
-#define BF16_INLINE static inline __attribute__((always_inline)) BF16_TARGET
-#ifdef __clang__
-#define BF16_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define BF16_UNROLL _Pragma("GCC unroll 16")
-#endif
+#if BF16_COMPILED
 
 /* B' d */
 BF16_INLINE void lines_input(const __m512 *d, __m512 *o) {
@@ -76,7 +62,7 @@ static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int ch
 BF16_TARGET
 static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {
     __m512 half[2][4], m[4], e[2];
-    for (int c = 0; c < WINOGRAD_OUTPUTS; c += 16) {
+    for (int c = 0; c < BF16_OUTPUTS; c += 16) {
         __m512 b = _mm512_loadu_ps(bias + c);
         BF16_UNROLL
         for (int j = 0; j < 4; j++) {
@@ -105,7 +91,7 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
     const __m512i steps = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)in_step));
     __m512 half[4][3], g[3], e[4];
     uint32_t pairs[8];
-    for (int n = 0; n < WINOGRAD_OUTPUTS; n++)
+    for (int n = 0; n < BF16_OUTPUTS; n++)
         for (int c = 0; c < inputs; c += 16) {
             const float *s = weight + n * out_step + c * in_step;
             BF16_UNROLL
@@ -124,48 +110,20 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
                 BF16_UNROLL
                 for (int j = 0; j < 4; j++) {
                     _mm256_storeu_si256((__m256i *)pairs, rounded_lanes(e[j]));
-                    uint16_t *target = o + (i * 4 + j) * step + c * WINOGRAD_OUTPUTS + 2 * n;
+                    uint16_t *target = o + (i * 4 + j) * step + c * BF16_OUTPUTS + 2 * n;
                     BF16_UNROLL
                     for (int k = 0; k < 8; k++)
-                        __builtin_memcpy(target + k * 2 * WINOGRAD_OUTPUTS, pairs + k, sizeof(uint32_t));
+                        __builtin_memcpy(target + k * 2 * BF16_OUTPUTS, pairs + k, sizeof(uint32_t));
                 }
             }
         }
 }
 
-/* tiles (WINOGRAD_ROWS, inputs), filters (inputs / 2, 32, 2) -> products (WINOGRAD_ROWS, 32) of one place */
-BF16_TARGET
-static void product_bf16(const uint16_t *tiles, int inputs, const uint16_t *filters, float *products) {
-    __m512 sums[WINOGRAD_ROWS][2];
-    BF16_UNROLL
-    for (int r = 0; r < WINOGRAD_ROWS; r++)
-        sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-    for (int c = 0; c < inputs; c += 2) {
-        const uint16_t *pair = filters + c * WINOGRAD_OUTPUTS;
-        __m512bh first = (__m512bh)_mm512_loadu_si512(pair), second = (__m512bh)_mm512_loadu_si512(pair + 32);
-        BF16_UNROLL
-        for (int r = 0; r < WINOGRAD_ROWS; r++) {
-            int32_t two;
-            __builtin_memcpy(&two, tiles + (ptrdiff_t)r * inputs + c, sizeof two);
-            __m512bh both = (__m512bh)_mm512_set1_epi32(two);
-            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], both, first);
-            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], both, second);
-        }
-    }
-    BF16_UNROLL
-    for (int r = 0; r < WINOGRAD_ROWS; r++) {
-        _mm512_storeu_ps(products + r * WINOGRAD_OUTPUTS, sums[r][0]);
-        _mm512_storeu_ps(products + r * WINOGRAD_OUTPUTS + 16, sums[r][1]);
-    }
-}
-
 #else   /* never called: winograd.py asks first */
-#define WINOGRAD_BF16_COMPILED 0
 static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
 static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {}
 static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
                          ptrdiff_t step) {}
-static void product_bf16(const uint16_t *tiles, int inputs, const uint16_t *filters, float *products) {}
 #endif
 
 #endif

@@ -4,9 +4,7 @@
    (i * columns + j) * step floats. */
 #ifndef WINOGRAD_TILES_H
 #define WINOGRAD_TILES_H
-#include <stddef.h>
-
-#define WINOGRAD_LANES 16
+#include "winograd_window.h"
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
 #define WINOGRAD_CLONES __attribute__((target_clones("arch=haswell", "default")))    /* AVX2 where the CPU has it */

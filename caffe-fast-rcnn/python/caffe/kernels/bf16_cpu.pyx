@@ -1,0 +1,147 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Convolutions with products of bfloat16 pairs (bf16_product.h): the loops of winograd.py in bf16 and of few_channels.py.
+
+Images are (N, H, W, C).  For Winograd's filtering an image has down x across tiles of 2 x 2 pixels, a tile 16 places.
+"""
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport uint16_t
+from libc.string cimport memcpy, memset
+
+cdef extern from "bf16_product.h" nogil:
+    enum:
+        BF16_COMPILED
+        BF16_ROWS
+        BF16_OUTPUTS
+    void product_bf16(const uint16_t *factors, int inputs, const uint16_t *filters, const float *bias, float *sums,
+                      ptrdiff_t step)
+
+cdef extern from "winograd_bf16.h" nogil:
+    void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
+    void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col)
+    void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
+                      ptrdiff_t step)
+
+cdef extern from "winograd_window.h" nogil:
+    void window(const float *image, int height, int width, int channels, int y, int x, int size, float *out)
+
+COMPILED, ROWS, OUTPUTS = bool(BF16_COMPILED), BF16_ROWS, BF16_OUTPUTS
+
+cdef enum:
+    LANES = 16      # WINOGRAD_LANES of the headers
+
+
+def spread(const float[:, :, ::1] weight, bint backward, uint16_t[:, :, :, :, ::1] filters, int threads):
+    """weight (O, C, 9) -> filters (O / 32, 16, C / 2, 32, 2), of bfloat16.
+
+    backward: those that filter the diff: (C / 32, 16, O / 2, 32, 2), each weight turned by 180 degrees.
+    """
+    cdef ptrdiff_t row = weight.shape[1] * 9, out_step = 9 if backward else row, in_step = row if backward else 9
+    cdef int b, inputs = 2 * filters.shape[2]
+    for b in prange(filters.shape[0], schedule="static", num_threads=threads, nogil=True):
+        filters_bf16(&weight[0, 0, 0] + b * BF16_OUTPUTS * out_step, out_step, in_step, inputs, backward,
+                     &filters[b, 0, 0, 0, 0], <ptrdiff_t>inputs * BF16_OUTPUTS)
+
+
+cdef void to_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, int down, int across, int first, int count,
+                        uint16_t[:, :, ::1] tiles) noexcept nogil:
+    """image -> tiles (16, T, C): `count` of them from `first` on, then zeros up to a multiple of BF16_ROWS."""
+    cdef float edge[16 * 16]
+    cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3], t, r, y, x, b, c, place
+    cdef ptrdiff_t step = tiles.shape[1] * tiles.shape[2]
+    cdef const float *source
+    cdef bint inside
+    for t in range(count):
+        r, x = (first + t) // across, 2 * ((first + t) % across) - pad_x
+        y = 2 * (r % down) - pad_y
+        inside = y >= 0 and x >= 0 and y + 4 <= height and x + 4 <= width
+        source = &image[r // down, 0, 0, 0]
+        if inside:
+            tile_input_bf16(source + <ptrdiff_t>(y * width + x) * channels, <ptrdiff_t>width * channels, channels, channels,
+                            &tiles[0, t, 0], step)
+        else:
+            for b in range(channels // LANES):
+                c = b * LANES
+                window(source + c, height, width, channels, y, x, 4, edge)
+                tile_input_bf16(edge, 4 * LANES, LANES, LANES, &tiles[0, t, c], step)
+    for place in range(16):
+        for t in range(count, (count + BF16_ROWS - 1) // BF16_ROWS * BF16_ROWS):
+            memset(&tiles[place, t, 0], 0, channels * sizeof(uint16_t))
+
+
+cdef void from_tiles(const float[:, :, ::1] products, const float *bias, int down, int across, int first, int count,
+                          int output, float[:, :, :, ::1] image) noexcept nogil:
+    """products (16, T, 32) of the outputs from `output` on -> their pixels in image, plus bias (32)."""
+    cdef float pixels[4 * 32]
+    cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3], t, r, y, x, i, j
+    cdef ptrdiff_t step = products.shape[1] * BF16_OUTPUTS, row = <ptrdiff_t>width * channels
+    cdef float *target
+    for t in range(count):
+        r, x = (first + t) // across, 2 * ((first + t) % across)
+        y = 2 * (r % down)
+        target = &image[r // down, y, x, output]
+        if y + 2 <= height and x + 2 <= width:
+            tile_output_bf16(&products[0, t, 0], step, bias, target, row, channels)
+        else:
+            tile_output_bf16(&products[0, t, 0], step, bias, pixels, 2 * BF16_OUTPUTS, BF16_OUTPUTS)
+            for i in range(min(2, height - y)):
+                for j in range(min(2, width - x)):
+                    memcpy(target + i * row + j * channels, pixels + (i * 2 + j) * BF16_OUTPUTS,
+                           BF16_OUTPUTS * sizeof(float))
+
+
+def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const uint16_t[:, :, :, :, ::1] filters,
+                const float[::1] bias, int down, int across, uint16_t[:, :, :, ::1] tiles, float[:, :, :, ::1] products,
+                float[:, :, :, ::1] out):
+    """image (N, H, W, C), filters (O / 32, 16, C / 2, 32, 2), bias (O) -> out (N, H', W', O).
+
+    tiles (threads, 16, T, C), products (threads, 16, T, 32): room for each thread; T a multiple of BF16_ROWS.
+    """
+    cdef int size = tiles.shape[2], channels = image.shape[3], total = image.shape[0] * down * across
+    cdef int block, first, count, thread, b, place, t
+    for block in prange((total + size - 1) // size, schedule="dynamic", num_threads=tiles.shape[0], nogil=True):
+        thread, first = threadid(), block * size
+        count = min(size, total - first)
+        to_tiles(image, pad_y, pad_x, down, across, first, count, tiles[thread])
+        for b in range(filters.shape[0]):
+            for place in range(16):
+                for t in range((count + BF16_ROWS - 1) // BF16_ROWS):
+                    product_bf16(&tiles[thread, place, t * BF16_ROWS, 0], channels, &filters[b, place, 0, 0, 0],
+                                 NULL, &products[thread, place, t * BF16_ROWS, 0], BF16_OUTPUTS)
+            from_tiles(products[thread], &bias[b * BF16_OUTPUTS], down, across, first, count,
+                            b * BF16_OUTPUTS, out)
+
+
+cdef void cut_windows(const uint16_t[:, :, :, ::1] image, int n, int y, int x, int count, int kernel_h, int run, int stride,
+                      uint16_t[:, ::1] windows) noexcept nogil:
+    """windows (at least count, inputs): kernel_h runs of `run` numbers of each, from row y and column x on."""
+    cdef int i, k
+    cdef uint16_t *target
+    for i in range(count):
+        target = &windows[i, 0]
+        for k in range(kernel_h):
+            memcpy(target + k * run, &image[n, y + k, x + i * stride, 0], run * sizeof(uint16_t))
+
+
+def filter_windows(const uint16_t[:, :, :, ::1] image, int kernel_h, int kernel_w, stride, const uint16_t[:, :, :, ::1] filters,
+             const float[::1] bias, uint16_t[:, :, ::1] windows, float[:, :, ::1] sums, float[:, :, :, ::1] out):
+    """image (N, H, W, C), padded; filters (O / 32, inputs / 2, 32, 2), bias (O) -> out (N, H', W', O).
+
+    windows (threads, ROWS, inputs), zeros behind kernel_h * kernel_w * C; sums (threads, ROWS, 32): room for each thread.
+    """
+    cdef int stride_y = stride[0], stride_x = stride[1], run = kernel_w * image.shape[3], inputs = windows.shape[2]
+    cdef int height = out.shape[1], width = out.shape[2], channels = out.shape[3], r, n, y, x, b, c, i, count, thread
+    for r in prange(out.shape[0] * height, schedule="static", num_threads=windows.shape[0], nogil=True):
+        thread, n, y = threadid(), r // height, r % height
+        for b in range((width + BF16_ROWS - 1) // BF16_ROWS):
+            x = b * BF16_ROWS
+            count = min(<int>BF16_ROWS, width - x)
+            cut_windows(image, n, y * stride_y, x * stride_x, count, kernel_h, run, stride_x, windows[thread])
+            for c in range(filters.shape[0]):
+                if count == BF16_ROWS:
+                    product_bf16(&windows[thread, 0, 0], inputs, &filters[c, 0, 0, 0], &bias[c * BF16_OUTPUTS],
+                                 &out[n, y, x, c * BF16_OUTPUTS], channels)
+                else:
+                    product_bf16(&windows[thread, 0, 0], inputs, &filters[c, 0, 0, 0], &bias[c * BF16_OUTPUTS],
+                                 &sums[thread, 0, 0], BF16_OUTPUTS)
+                    for i in range(count):
+                        memcpy(&out[n, y, x + i, c * BF16_OUTPUTS], &sums[thread, i, 0], BF16_OUTPUTS * sizeof(float))
