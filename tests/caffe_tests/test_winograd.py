@@ -82,18 +82,20 @@ def test_bf16_against_sums_one_by_one(num, inputs, outputs, height, width, pad, 
     close(winograd.convolve_bf16(x, weight, None, pad), one_by_one(x, weight, pad))
     close(winograd.input_diff_bf16(diff, weight, pad),
           one_by_one(diff, weight.flip(2, 3).transpose(0, 1), [2 - p for p in pad]))
+    want = direct(x, weight, None, diff, pad)[2]
+    assert float((winograd.weight_diff_bf16(diff, x, pad) - want).abs().max() / want.abs().max()) < 2 ** -6
 
 
 @needs_bf16
-def test_bf16_errs_no_more_than_the_direct_convolution_of_rounded_factors():
-    x, weight = numbers(1, 1, 64, 40, 40).relu(), numbers(2, 64, 64, 3, 3)
-    want = torch.nn.functional.conv2d(x.double(), weight.double(), padding=1)
-
-    def error(y):
-        return float((y - want).pow(2).mean().sqrt() / want.std())
-
-    rounded = torch.nn.functional.conv2d(x.bfloat16().double(), weight.bfloat16().double(), padding=1)
-    assert error(winograd.convolve_bf16(x, weight, None, (1, 1))) < 1.5 * error(rounded.bfloat16().double())
+def test_bf16_errs_less_than_twice_as_much_as_direct_convolutions_of_rounded_factors():
+    x, weight, diff = numbers(1, 1, 64, 40, 40).relu(), numbers(2, 64, 64, 3, 3), numbers(3, 1, 64, 40, 40)
+    want = direct(x, weight, None, diff, (1, 1))
+    rounded = direct(x.bfloat16(), weight.bfloat16(), None, diff.bfloat16(), (1, 1))
+    got = (winograd.convolve_bf16(x, weight, None, (1, 1)), winograd.input_diff_bf16(diff, weight, (1, 1)),
+           winograd.weight_diff_bf16(diff, x, (1, 1)))
+    for mine, theirs, exact in zip(got, rounded, want):
+        mine, theirs = ((y - exact).pow(2).mean().sqrt() for y in (mine, theirs.bfloat16()))
+        assert 0 < mine < 2 * theirs
 
 
 @needs_bf16

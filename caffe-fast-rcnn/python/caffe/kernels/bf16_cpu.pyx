@@ -17,6 +17,7 @@ cdef extern from "bf16_product.h" nogil:
 
 cdef extern from "winograd_bf16.h" nogil:
     void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
+    void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
     void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col)
     void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
                       ptrdiff_t step)
@@ -42,30 +43,45 @@ def spread(const float[:, :, ::1] weight, bint backward, uint16_t[:, :, :, :, ::
                      &filters[b, 0, 0, 0, 0], <ptrdiff_t>inputs * BF16_OUTPUTS)
 
 
-cdef void to_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, int down, int across, int first, int count,
-                        uint16_t[:, :, ::1] tiles) noexcept nogil:
-    """image -> tiles (16, T, C): `count` of them from `first` on, then zeros up to a multiple of BF16_ROWS."""
+cdef void transform(const float *source, ptrdiff_t row, ptrdiff_t col, int channels, int size, uint16_t *tile,
+                    ptrdiff_t step) noexcept nogil:
+    if size == 4:
+        tile_input_bf16(source, row, col, channels, tile, step)
+    else:
+        tile_diff_bf16(source, row, col, channels, tile, step)
+
+
+cdef void to_tile(const float[:, :, :, ::1] image, int size, int pad_y, int pad_x, int down, int across, int number,
+                  uint16_t *tile, ptrdiff_t step) noexcept nogil:
+    """The transform of tile `number` of all, from size x size pixels: 4 of an input, 2 of a diff; places `step` apart."""
     cdef float edge[16 * 16]
-    cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3], t, r, y, x, b, c, place
+    cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3]
+    cdef int r = number // across, y = 2 * (r % down) - pad_y, x = 2 * (number % across) - pad_x, b
+    cdef const float *source = &image[r // down, 0, 0, 0]
+    if y >= 0 and x >= 0 and y + size <= height and x + size <= width:
+        transform(source + <ptrdiff_t>(y * width + x) * channels, <ptrdiff_t>width * channels, channels, channels, size, tile,
+                  step)
+        return
+    for b in range(channels // LANES):
+        window(source + b * LANES, height, width, channels, y, x, size, edge)
+        transform(edge, size * LANES, LANES, LANES, size, tile + b * LANES, step)
+
+
+def to_tiles(const float[:, :, :, ::1] image, int size, int pad_y, int pad_x, int down, int across, int first,
+             uint16_t[:, :, ::1] tiles, int threads):
+    """image (N, H, W, C) -> tiles (16, T, C), from tile `first` on; size 4: of an input; 2: of a diff (padding 0)."""
     cdef ptrdiff_t step = tiles.shape[1] * tiles.shape[2]
-    cdef const float *source
-    cdef bint inside
-    for t in range(count):
-        r, x = (first + t) // across, 2 * ((first + t) % across) - pad_x
-        y = 2 * (r % down) - pad_y
-        inside = y >= 0 and x >= 0 and y + 4 <= height and x + 4 <= width
-        source = &image[r // down, 0, 0, 0]
-        if inside:
-            tile_input_bf16(source + <ptrdiff_t>(y * width + x) * channels, <ptrdiff_t>width * channels, channels, channels,
-                            &tiles[0, t, 0], step)
-        else:
-            for b in range(channels // LANES):
-                c = b * LANES
-                window(source + c, height, width, channels, y, x, 4, edge)
-                tile_input_bf16(edge, 4 * LANES, LANES, LANES, &tiles[0, t, c], step)
+    cdef int t
+    for t in prange(tiles.shape[1], schedule="static", num_threads=threads, nogil=True):
+        to_tile(image, size, pad_y, pad_x, down, across, first + t, &tiles[0, t, 0], step)
+
+
+cdef void clear_rest(uint16_t[:, :, ::1] tiles, int count) noexcept nogil:
+    """Zeros behind `count` tiles, up to a multiple of BF16_ROWS."""
+    cdef int place, t
     for place in range(16):
         for t in range(count, (count + BF16_ROWS - 1) // BF16_ROWS * BF16_ROWS):
-            memset(&tiles[place, t, 0], 0, channels * sizeof(uint16_t))
+            memset(&tiles[place, t, 0], 0, tiles.shape[2] * sizeof(uint16_t))
 
 
 cdef void from_tiles(const float[:, :, ::1] products, const float *bias, int down, int across, int first, int count,
@@ -101,7 +117,9 @@ def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const ui
     for block in prange((total + size - 1) // size, schedule="dynamic", num_threads=tiles.shape[0], nogil=True):
         thread, first = threadid(), block * size
         count = min(size, total - first)
-        to_tiles(image, pad_y, pad_x, down, across, first, count, tiles[thread])
+        for t in range(count):
+            to_tile(image, 4, pad_y, pad_x, down, across, first + t, &tiles[thread, 0, t, 0], <ptrdiff_t>size * channels)
+        clear_rest(tiles[thread], count)
         for b in range(filters.shape[0]):
             for place in range(16):
                 for t in range((count + BF16_ROWS - 1) // BF16_ROWS):

@@ -146,12 +146,13 @@ def _convolve_in_bands(x, weight, bias, geometry, groups):
 
 def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
     """[x diff, weight diff, bias diff], None where `wanted` has False: what is not wanted is not computed."""
-    g, diffs, wanted = geometry, [None, None, None], list(wanted)
+    g, diffs = geometry, [None, None, None]
     if wanted[2]:       # the bias is in no product, so its diff is not rounded
         diffs[2] = diff.sum([i for i in range(diff.dim()) if i != 1])
-    if (wanted[0] and not transposed and g.axes == 2 and _in_pairs(x)
+    if (not transposed and g.axes == 2 and _in_pairs(x)
             and winograd.fits_bf16(x, weight, g.stride, g.pad, g.dilation, groups)):
-        diffs[0], wanted[0] = winograd.input_diff_bf16(diff, weight, g.pad), False
+        return [winograd.input_diff_bf16(diff, weight, g.pad) if wanted[0] else None,
+                winograd.weight_diff_bf16(diff, x, g.pad) if wanted[1] else None, diffs[2]]
     if not any(wanted[:2]):
         return diffs
     factors = rounded(diff), rounded(x), rounded(weight)

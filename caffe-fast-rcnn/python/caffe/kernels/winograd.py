@@ -12,9 +12,9 @@ The points are 0, 1, -1, 2, -1/2 and infinity: rounding errors are half of those
 those of the direct convolution.
 
 bf16, on a CPU that multiplies pairs of bfloat16: F(2 x 2, 3 x 3), 16 products in place of 36, points 0, 1, -1 and
-infinity.  G w G' and B' x B are what is rounded to bfloat16, once, from float32; sums and results stay float32.  The
-errors are about those of the direct convolution of rounded factors (on VGG16's activations 0.18 to 0.25 % of a layer's
-standard deviation against 0.20 to 0.26 %); those of F(4 x 4, 3 x 3) would be three times as large.
+infinity.  What is rounded to bfloat16, once, from float32, are the transforms; sums and results stay float32.  The errors are at
+most half as large again as those of the direct convolution of rounded factors (forward on VGG16's activations: 0.18 to
+0.25 % of a layer's standard deviation against 0.20 to 0.26 %); those of F(4 x 4, 3 x 3) would be three times as large.
 """
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from . import bf16_cpu, winograd_cpu
 _G = np.array([[1, 0, 0], [-1 / 3, -1 / 3, -1 / 3], [1 / 3, -1 / 3, 1 / 3], [1 / 15, 2 / 15, 4 / 15],
                [-16 / 15, 8 / 15, -4 / 15], [0, 0, 1]])
 _GG = torch.tensor(np.kron(_G, _G), dtype=torch.float32)        # (36, 9)
+_GG_BF16 = torch.kron(*2 * [torch.tensor([[1, 0, 0], [.5, .5, .5], [.5, -.5, .5], [0, 0, 1]])])    # (16, 9)
 _LANES = 16         # channels of one step of the kernels
 _TILES = 192        # of one block: enough for the matrix product, few enough for the caches
 _TILES_BF16 = 56    # the same, a multiple of bf16_cpu.ROWS
+_CHUNK = 1024       # tiles of a product for weight diffs
 
 
 def fits(x, weight, stride, pad, dilation, groups):
@@ -76,11 +78,30 @@ def input_diff_bf16(diff, weight, pad):
     return _filter_bf16(diff, weight, torch.zeros(weight.shape[1]), [2 - p for p in pad], True)
 
 
+def weight_diff_bf16(diff, x, pad):
+    """`weight_diff` with products of bfloat16; their sums over _CHUNK tiles are rounded to bfloat16 too, by PyTorch."""
+    grid, diff, x = _Grid(x.shape, pad, 2), _last(diff), _last(x)
+    total = torch.zeros(16, diff.shape[3], x.shape[3])
+    for first in range(0, grid.tiles, _CHUNK):
+        count = min(_CHUNK, grid.tiles - first)
+        tiles, diffs = _tiles_bf16(x, 4, pad, grid, first, count), _tiles_bf16(diff, 2, (0, 0), grid, first, count)
+        total += torch.bmm(diffs.transpose(1, 2), tiles)        # (O, T) (T, C) for each of the 16
+    return torch.mm(_GG_BF16.t(), total.view(16, -1)).t().reshape(diff.shape[3], x.shape[3], 3, 3)
+
+
+def _tiles_bf16(image, size, pad, grid, first, count):
+    """image (N, H, W, C) -> its tiles first .. first + count (16, count, C), of size x size pixels; in bfloat16."""
+    tiles = torch.empty(16, count, image.shape[3], dtype=torch.bfloat16)
+    bf16_cpu.to_tiles(image.numpy(), size, *pad, grid.down, grid.across, first, tiles.view(torch.uint16).numpy(),
+                      torch.get_num_threads())
+    return tiles
+
+
 def _filter_bf16(x, weight, bias, pad, backward):
     """x (N, C, H, W), weight (O, C, 3, 3), bias (O) -> (N, O, H', W'), channels last; backward: C and O swapped."""
     grid, x, threads = _Grid(x.shape, pad, 2), _last(x), torch.get_num_threads()
     outputs, places, rows = bf16_cpu.OUTPUTS, 16, bf16_cpu.ROWS
-    share = -(-grid.rows * grid.across // (threads * rows)) * rows      # of a thread, where an image is small
+    share = -(-grid.tiles // (threads * rows)) * rows      # of a thread, where an image is small
     tiles = min(_TILES_BF16, share)
     # PyTorch's memory, which begins on a cache line: the kernel's loads are whole lines.
     filters = torch.empty(len(bias) // outputs, places, x.shape[3] // 2, outputs, 2, dtype=torch.uint16)
@@ -121,6 +142,7 @@ class _Grid:
         num, _channels, height, width = shape
         self.out_shape = num, height + 2 * pad[0] - 2, width + 2 * pad[1] - 2
         self.down, self.across = -(-self.out_shape[1] // size), -(-self.out_shape[2] // size)
+        self.tiles = num * self.down * self.across
         self.rows, self.step = num * self.down, max(1, round(_TILES / self.across))
 
     def blocks(self):

@@ -19,6 +19,14 @@ BF16_INLINE void lines_output(const __m512 *m, __m512 *o) {
     o[1] = _mm512_sub_ps(_mm512_sub_ps(m[1], m[2]), m[3]);
 }
 
+/* A y */
+BF16_INLINE void lines_diff(__m512 y0, __m512 y1, __m512 *o) {
+    o[0] = y0;
+    o[1] = _mm512_add_ps(y0, y1);
+    o[2] = _mm512_sub_ps(y0, y1);
+    o[3] = _mm512_sub_ps(_mm512_setzero_ps(), y1);
+}
+
 /* G g */
 BF16_INLINE void lines_filter(const __m512 *g, __m512 *o) {
     __m512 half = _mm512_set1_ps(0.5f), ends = _mm512_add_ps(g[0], g[2]);
@@ -51,6 +59,28 @@ static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int ch
         BF16_UNROLL
         for (int i = 0; i < 4; i++) {
             lines_input(half[i], e);
+            BF16_UNROLL
+            for (int j = 0; j < 4; j++)
+                _mm256_storeu_si256((__m256i *)(o + c + (i * 4 + j) * step), rounded_lanes(e[j]));
+        }
+    }
+}
+
+/* (2, 2) pixels of a diff -> the same, A y A' */
+BF16_TARGET
+static void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {
+    __m512 half[4][2], e[4];
+    for (int c = 0; c < channels; c += 16) {
+        BF16_UNROLL
+        for (int j = 0; j < 2; j++) {
+            lines_diff(_mm512_loadu_ps(s + c + j * col), _mm512_loadu_ps(s + c + row + j * col), e);
+            BF16_UNROLL
+            for (int i = 0; i < 4; i++)
+                half[i][j] = e[i];
+        }
+        BF16_UNROLL
+        for (int i = 0; i < 4; i++) {
+            lines_diff(half[i][0], half[i][1], e);
             BF16_UNROLL
             for (int j = 0; j < 4; j++)
                 _mm256_storeu_si256((__m256i *)(o + c + (i * 4 + j) * step), rounded_lanes(e[j]));
@@ -121,6 +151,7 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
 
 #else   /* never called: winograd.py asks first */
 static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
+static void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
 static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {}
 static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
                          ptrdiff_t step) {}
