@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Convolutions with products of bfloat16 pairs (bf16_product.h): the loops of winograd.py in bf16 and of few_channels.py.
+"""Convolutions with products of bfloat16 pairs (bf16_product.h): the loops of few_channels.py and winograd.py.
 
 Images are (N, H, W, C).  For Winograd's filtering an image has down x across tiles of 2 x 2 pixels, a tile 16 places.
 """
@@ -53,14 +53,14 @@ cdef void transform(const float *source, ptrdiff_t row, ptrdiff_t col, int chann
 
 cdef void to_tile(const float[:, :, :, ::1] image, int size, int pad_y, int pad_x, int down, int across, int number,
                   uint16_t *tile, ptrdiff_t step) noexcept nogil:
-    """The transform of tile `number` of all, from size x size pixels: 4 of an input, 2 of a diff; places `step` apart."""
+    """The transform of tile `number` of all, from size x size pixels (4 of an input, 2 of a diff); places `step` apart."""
     cdef float edge[16 * 16]
     cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3]
     cdef int r = number // across, y = 2 * (r % down) - pad_y, x = 2 * (number % across) - pad_x, b
     cdef const float *source = &image[r // down, 0, 0, 0]
     if y >= 0 and x >= 0 and y + size <= height and x + size <= width:
-        transform(source + <ptrdiff_t>(y * width + x) * channels, <ptrdiff_t>width * channels, channels, channels, size, tile,
-                  step)
+        source += <ptrdiff_t>(y * width + x) * channels
+        transform(source, <ptrdiff_t>width * channels, channels, channels, size, tile, step)
         return
     for b in range(channels // LANES):
         window(source + b * LANES, height, width, channels, y, x, size, edge)
@@ -114,11 +114,12 @@ def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const ui
     """
     cdef int size = tiles.shape[2], channels = image.shape[3], total = image.shape[0] * down * across
     cdef int block, first, count, thread, b, place, t
+    cdef ptrdiff_t step = <ptrdiff_t>size * channels
     for block in prange((total + size - 1) // size, schedule="dynamic", num_threads=tiles.shape[0], nogil=True):
         thread, first = threadid(), block * size
         count = min(size, total - first)
         for t in range(count):
-            to_tile(image, 4, pad_y, pad_x, down, across, first + t, &tiles[thread, 0, t, 0], <ptrdiff_t>size * channels)
+            to_tile(image, 4, pad_y, pad_x, down, across, first + t, &tiles[thread, 0, t, 0], step)
         clear_rest(tiles[thread], count)
         for b in range(filters.shape[0]):
             for place in range(16):
@@ -129,8 +130,8 @@ def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const ui
                             b * BF16_OUTPUTS, out)
 
 
-cdef void cut_windows(const uint16_t[:, :, :, ::1] image, int n, int y, int x, int count, int kernel_h, int run, int stride,
-                      uint16_t[:, ::1] windows) noexcept nogil:
+cdef void cut_windows(const uint16_t[:, :, :, ::1] image, int n, int y, int x, int count, int kernel_h, int run,
+                      int stride, uint16_t[:, ::1] windows) noexcept nogil:
     """windows (at least count, inputs): kernel_h runs of `run` numbers of each, from row y and column x on."""
     cdef int i, k
     cdef uint16_t *target
@@ -140,11 +141,12 @@ cdef void cut_windows(const uint16_t[:, :, :, ::1] image, int n, int y, int x, i
             memcpy(target + k * run, &image[n, y + k, x + i * stride, 0], run * sizeof(uint16_t))
 
 
-def filter_windows(const uint16_t[:, :, :, ::1] image, int kernel_h, int kernel_w, stride, const uint16_t[:, :, :, ::1] filters,
-             const float[::1] bias, uint16_t[:, :, ::1] windows, float[:, :, ::1] sums, float[:, :, :, ::1] out):
+def filter_windows(const uint16_t[:, :, :, ::1] image, int kernel_h, int kernel_w, stride,
+                   const uint16_t[:, :, :, ::1] filters, const float[::1] bias, uint16_t[:, :, ::1] windows,
+                   float[:, :, ::1] sums, float[:, :, :, ::1] out):
     """image (N, H, W, C), padded; filters (O / 32, inputs / 2, 32, 2), bias (O) -> out (N, H', W', O).
 
-    windows (threads, ROWS, inputs), zeros behind kernel_h * kernel_w * C; sums (threads, ROWS, 32): room for each thread.
+    Room for each thread: windows (threads, ROWS, inputs), zeros behind kernel_h * kernel_w * C; sums (threads, ROWS, 32).
     """
     cdef int stride_y = stride[0], stride_x = stride[1], run = kernel_w * image.shape[3], inputs = windows.shape[2]
     cdef int height = out.shape[1], width = out.shape[2], channels = out.shape[3], r, n, y, x, b, c, i, count, thread

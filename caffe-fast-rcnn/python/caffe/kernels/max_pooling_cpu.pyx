@@ -21,7 +21,8 @@ cdef inline int last_of(int out, int stride, int pad, int kernel, int size) noex
     return min(out * stride - pad + kernel, size)
 
 
-cdef void pool(const floating *image, int width, int channels, int y1, int y2, int x1, int x2, floating *best) noexcept nogil:
+cdef void pool(const floating *image, int width, int channels, int y1, int y2, int x1, int x2,
+               floating *best) noexcept nogil:
     """best[:channels] = maximum over the pixels of a window."""
     cdef const floating *pixel = image + <ptrdiff_t>(y1 * width + x1) * channels
     cdef int y, x, c

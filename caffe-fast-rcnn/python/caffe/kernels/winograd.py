@@ -12,9 +12,10 @@ The points are 0, 1, -1, 2, -1/2 and infinity: rounding errors are half of those
 those of the direct convolution.
 
 bf16, on a CPU that multiplies pairs of bfloat16: F(2 x 2, 3 x 3), 16 products in place of 36, points 0, 1, -1 and
-infinity.  What is rounded to bfloat16, once, from float32, are the transforms; sums and results stay float32.  The errors are at
-most half as large again as those of the direct convolution of rounded factors (forward on VGG16's activations: 0.18 to
-0.25 % of a layer's standard deviation against 0.20 to 0.26 %); those of F(4 x 4, 3 x 3) would be three times as large.
+infinity.  What is rounded to bfloat16, once, from float32, are the transforms; sums and results stay float32.  Errors
+are at most half as large again as those of the direct convolution of rounded factors (forward on VGG16's activations:
+0.18 to 0.25 % of a layer's standard deviation against 0.20 to 0.26 %); of F(4 x 4, 3 x 3) they would be three times
+as large.
 """
 import numpy as np
 import torch

@@ -1,4 +1,5 @@
-/* Winograd's F(2 x 2, 3 x 3) with bfloat16 factors and float32 sums; see winograd.py for the mathematics.  A tile has 4 x 4 places, (place, ...) below. */
+/* Winograd's F(2 x 2, 3 x 3) with bfloat16 factors and float32 sums; see winograd.py for the mathematics.  A tile has
+   4 x 4 places. */
 #ifndef WINOGRAD_BF16_H
 #define WINOGRAD_BF16_H
 #include "bf16_product.h"
@@ -90,7 +91,8 @@ static void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int cha
 
 /* Products of 32 outputs, places `step` floats apart -> (2, 2) pixels, plus bias (32) */
 BF16_TARGET
-static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {
+static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row,
+                             ptrdiff_t col) {
     __m512 half[2][4], m[4], e[2];
     for (int c = 0; c < BF16_OUTPUTS; c += 16) {
         __m512 b = _mm512_loadu_ps(bias + c);
@@ -115,8 +117,8 @@ static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, 
 /* Weights (3 x 3) of 32 outputs and all inputs, `out_step` and `in_step` floats apart -> (inputs / 2, 32, 2) of each
    place, places `step` numbers apart: G g G'.  turned: the weights by 180 degrees. */
 BF16_TARGET
-static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
-                         ptrdiff_t step) {
+static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned,
+                         uint16_t *o, ptrdiff_t step) {
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i steps = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)in_step));
     __m512 half[4][3], g[3], e[4];
@@ -152,9 +154,10 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
 #else   /* never called: winograd.py asks first */
 static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
 static void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
-static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col) {}
-static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
-                         ptrdiff_t step) {}
+static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row,
+                             ptrdiff_t col) {}
+static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned,
+                         uint16_t *o, ptrdiff_t step) {}
 #endif
 
 #endif
