@@ -48,8 +48,8 @@ SIZES_BF16 = [(1, 32, 64, 17, 23, (1, 1)), (2, 64, 32, 16, 16, (0, 2)), (3, 32, 
               (1, 96, 32, 6, 800, (1, 1)), (2, 32, 64, 1, 260, (1, 1)), (1, 32, 32, 60, 90, (1, 1))]
 
 
-def one_by_one(x, weight, pad):
-    """F(2 x 2, 3 x 3) in float64 of transforms rounded to bfloat16, written with plain sums."""
+def in_float64(x, weight, pad):
+    """F(2 x 2, 3 x 3) in float64 of transforms rounded to bfloat16."""
     across = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=torch.float64)
     spread = torch.tensor([[1, 0, 0], [.5, .5, .5], [.5, -.5, .5], [0, 0, 1]], dtype=torch.float64)
     back = torch.tensor([[1, 1, 1, 0], [0, 1, -1, -1]], dtype=torch.float64)
@@ -59,29 +59,26 @@ def one_by_one(x, weight, pad):
 
     height, width = x.shape[2] + 2 * pad[0] - 2, x.shape[3] + 2 * pad[1] - 2
     x = torch.nn.functional.pad(x.double(), (pad[1], pad[1] + width % 2, pad[0], pad[0] + height % 2))
-    filters = rounded(spread @ weight.double() @ spread.T)                      # (O, C, 4, 4)
-    y = torch.zeros(len(x), len(weight), height + height % 2, width + width % 2, dtype=torch.float64)
-    for i in range(0, height, 2):
-        for j in range(0, width, 2):
-            tile = rounded(across @ x[:, :, i:i + 4, j:j + 4] @ across.T)       # (N, C, 4, 4)
-            y[:, :, i:i + 2, j:j + 2] = back @ (tile[:, None] * filters[None]).sum(2) @ back.T
-    return y[:, :, :height, :width]
+    filters = rounded(spread @ weight.double() @ spread.T)                              # (O, C, 4, 4)
+    tiles = rounded(across @ x.unfold(2, 4, 2).unfold(3, 4, 2) @ across.T)              # (N, C, h, w, 4, 4)
+    y = back @ torch.einsum("nchwij,ocij->nohwij", tiles, filters) @ back.T             # (N, O, h, w, 2, 2)
+    return y.transpose(3, 4).flatten(4, 5).flatten(2, 3)[:, :, :height, :width]
 
 
 @needs_bf16
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("num, inputs, outputs, height, width, pad", SIZES_BF16)
-def test_bf16_against_sums_one_by_one(num, inputs, outputs, height, width, pad, threads, monkeypatch):
+def test_bf16_against_sums_in_float64(num, inputs, outputs, height, width, pad, threads, monkeypatch):
     def sixteenths(*args):      # whose sums float32 has exactly, so that both sides round the same numbers
         return (16 * numbers(*args)).round() / 16
 
     x, weight, bias = sixteenths(1, num, inputs, height, width), sixteenths(2, outputs, inputs, 3, 3), numbers(3, outputs)
     diff = sixteenths(4, num, outputs, height + 2 * pad[0] - 2, width + 2 * pad[1] - 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    close(winograd.convolve_bf16(x, weight, bias, pad), one_by_one(x, weight, pad) + bias.view(1, -1, 1, 1))
-    close(winograd.convolve_bf16(x, weight, None, pad), one_by_one(x, weight, pad))
+    close(winograd.convolve_bf16(x, weight, bias, pad), in_float64(x, weight, pad) + bias.view(1, -1, 1, 1))
+    close(winograd.convolve_bf16(x, weight.contiguous(memory_format=torch.channels_last), None, pad), in_float64(x, weight, pad))
     close(winograd.input_diff_bf16(diff, weight, pad),
-          one_by_one(diff, weight.flip(2, 3).transpose(0, 1), [2 - p for p in pad]))
+          in_float64(diff, weight.flip(2, 3).transpose(0, 1), [2 - p for p in pad]))
     want = direct(x, weight, None, diff, pad)[2]
     assert float((winograd.weight_diff_bf16(diff, x, pad) - want).abs().max() / want.abs().max()) < 2 ** -6
 

@@ -108,7 +108,8 @@ def _filter_bf16(x, weight, bias, pad, backward):
     filters = torch.empty(len(bias) // outputs, places, x.shape[3] // 2, outputs, 2, dtype=torch.uint16)
     room = torch.empty(threads, places, tiles, x.shape[3], dtype=torch.uint16)
     products, y = torch.empty(threads, places, tiles, outputs), torch.empty(*grid.out_shape, len(bias))
-    bf16_cpu.spread(weight.detach().reshape(*weight.shape[:2], 9).numpy(), backward, filters.numpy(), threads)
+    weight = weight.detach().reshape(*weight.shape[:2], 9).contiguous()
+    bf16_cpu.spread(weight.numpy(), backward, filters.numpy(), threads)
     bf16_cpu.filter_tiles(x.numpy(), *pad, filters.numpy(), bias.detach().numpy(), grid.down, grid.across,
                           room.numpy(), products.numpy(), y.numpy())
     return y.permute(0, 3, 1, 2)
