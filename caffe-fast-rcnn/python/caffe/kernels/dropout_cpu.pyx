@@ -7,28 +7,24 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdint cimport uint32_t, uint64_t
 
+cdef extern from "dropout_chunk.h" nogil:
+    void drop_floats(const float *x, float *y, ptrdiff_t count, uint32_t first, uint32_t low, uint32_t high, uint32_t limit,
+                     float scale)
+    void drop_doubles(const double *x, double *y, ptrdiff_t count, uint32_t first, uint32_t low, uint32_t high,
+                      uint32_t limit, double scale)
+
 cdef enum:
     CHUNK = 1 << 14
 
 
-cdef void drop_chunk(const floating *x, floating *y, Py_ssize_t first, Py_ssize_t count, uint32_t low, uint32_t high,
-                     uint32_t limit, floating scale) noexcept nogil:
-    """The multipliers and shifts are those of a 32-bit finaliser found by search (lowbias32)."""
-    cdef Py_ssize_t i
-    cdef uint32_t h
-    for i in range(count):
-        h = (<uint32_t>(first + i) ^ high) * <uint32_t>0x9E3779B9 + low
-        h = (h ^ (h >> 16)) * <uint32_t>0x7FEB352D
-        h = (h ^ (h >> 15)) * <uint32_t>0x846CA68B
-        h ^= h >> 16
-        y[i] = x[i] * scale if h <= limit else 0
-
-
 def drop(const floating[::1] x, floating[::1] y, uint64_t key, double keep, double scale, int threads):
     """y = x * scale with probability keep (> 0), else 0; y may be x."""
-    cdef Py_ssize_t size = x.shape[0], i, first
-    cdef uint32_t limit = <uint32_t>(keep * 4294967295.0)
+    cdef Py_ssize_t size = x.shape[0], i, first, count
+    cdef uint32_t limit = <uint32_t>(keep * 4294967295.0), low = <uint32_t>key, high = <uint32_t>(key >> 32)
     for i in prange((size + CHUNK - 1) // CHUNK, schedule="static", num_threads=threads, nogil=True):
         first = i * CHUNK
-        drop_chunk[floating](&x[first], &y[first], first, min(<Py_ssize_t>CHUNK, size - first), <uint32_t>key,
-                             <uint32_t>(key >> 32), limit, <floating>scale)
+        count = min(<Py_ssize_t>CHUNK, size - first)
+        if floating is float:
+            drop_floats(&x[first], &y[first], count, <uint32_t>first, low, high, limit, scale)
+        else:
+            drop_doubles(&x[first], &y[first], count, <uint32_t>first, low, high, limit, scale)

@@ -1,5 +1,5 @@
 /* Maxima of all bins of one RoI on one block of LANES channels: the inner loops of roi_pooling_cpu.pyx, in C because
- * Cython cannot ask for several versions of a function (LANES_CLONES).  Included once a number type: REAL is the type,
+ * Cython cannot ask for several versions of a function (AVX2_CLONES).  Included once a number type: REAL is the type,
  * NAME(f) the function's name for it.
  *
  * map (H, W, LANES); ys (rows, 2), xs (columns, 2): each bin's first cell and one past its last, inside the map;
@@ -12,16 +12,8 @@
 #ifndef LANES
 #include <float.h>
 #include <string.h>
+#include "avx2_clones.h"
 #define LANES 32            /* with their argmax, half of AVX2's registers */
-/* AVX2 where the machine has it, chosen when the module is loaded; elsewhere what every machine has. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
-#if __has_attribute(target_clones)
-#define LANES_CLONES __attribute__((target_clones("avx2", "default")))
-#endif
-#endif
-#ifndef LANES_CLONES
-#define LANES_CLONES
-#endif
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>
 #define LANES_SSE
@@ -54,7 +46,7 @@ static void transpose_words(const char *source, int rows, int block, char *targe
 }
 #endif
 
-LANES_CLONES static void NAME(lanes_max)(const REAL *map, int width, const int *ys, int rows, const int *xs, int columns,
+AVX2_CLONES static void NAME(lanes_max)(const REAL *map, int width, const int *ys, int rows, const int *xs, int columns,
                                          REAL *best) {
     for (int b = 0; b < rows * columns; b++) {
         const int *y_edge = ys + b / columns * 2, *x_edge = xs + b % columns * 2;
@@ -70,7 +62,7 @@ LANES_CLONES static void NAME(lanes_max)(const REAL *map, int width, const int *
     }
 }
 
-LANES_CLONES static void NAME(lanes_argmax)(const REAL *map, int width, const int *ys, int rows, const int *xs,
+AVX2_CLONES static void NAME(lanes_argmax)(const REAL *map, int width, const int *ys, int rows, const int *xs,
                                             int columns, REAL *best, int *where) {
     for (int b = 0; b < rows * columns; b++) {
         const int *y_edge = ys + b / columns * 2, *x_edge = xs + b % columns * 2;
