@@ -122,9 +122,9 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i steps = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)in_step));
     __m512 half[4][3], g[3], e[4];
-    uint32_t pairs[8];
-    for (int n = 0; n < BF16_OUTPUTS; n++)
-        for (int c = 0; c < inputs; c += 16) {
+    uint32_t pairs[8], panels[16][8][BF16_OUTPUTS];     /* of 16 inputs: they stay in the cache until they are whole */
+    for (int c = 0; c < inputs; c += 16) {
+        for (int n = 0; n < BF16_OUTPUTS; n++) {
             const float *s = weight + n * out_step + c * in_step;
             BF16_UNROLL
             for (int j = 0; j < 3; j++) {
@@ -142,13 +142,15 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
                 BF16_UNROLL
                 for (int j = 0; j < 4; j++) {
                     _mm256_storeu_si256((__m256i *)pairs, rounded_lanes(e[j]));
-                    uint16_t *target = o + (i * 4 + j) * step + c * BF16_OUTPUTS + 2 * n;
                     BF16_UNROLL
                     for (int k = 0; k < 8; k++)
-                        __builtin_memcpy(target + k * 2 * BF16_OUTPUTS, pairs + k, sizeof(uint32_t));
+                        panels[i * 4 + j][k][n] = pairs[k];
                 }
             }
         }
+        for (int place = 0; place < 16; place++)
+            __builtin_memcpy(o + place * step + c * BF16_OUTPUTS, panels[place], sizeof panels[place]);
+    }
 }
 
 #else   /* never called: winograd.py asks first */
