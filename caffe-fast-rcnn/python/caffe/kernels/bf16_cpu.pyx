@@ -53,7 +53,7 @@ cdef void transform(const float *source, ptrdiff_t row, ptrdiff_t col, int chann
 
 cdef void to_tile(const float[:, :, :, ::1] image, int size, int pad_y, int pad_x, int down, int across, int number,
                   uint16_t *tile, ptrdiff_t step) noexcept nogil:
-    """The transform of tile `number` of all, from size x size pixels (4 of an input, 2 of a diff); places `step` apart."""
+    """The transform of tile `number`, of size x size pixels (4 of an input, 2 of a diff); places `step` apart."""
     cdef float edge[16 * 16]
     cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3]
     cdef int r = number // across, y = 2 * (r % down) - pad_y, x = 2 * (number % across) - pad_x, b
@@ -76,16 +76,8 @@ def to_tiles(const float[:, :, :, ::1] image, int size, int pad_y, int pad_x, in
         to_tile(image, size, pad_y, pad_x, down, across, first + t, &tiles[0, t, 0], step)
 
 
-cdef void clear_rest(uint16_t[:, :, ::1] tiles, int count) noexcept nogil:
-    """Zeros behind `count` tiles, up to a multiple of BF16_ROWS."""
-    cdef int place, t
-    for place in range(16):
-        for t in range(count, (count + BF16_ROWS - 1) // BF16_ROWS * BF16_ROWS):
-            memset(&tiles[place, t, 0], 0, tiles.shape[2] * sizeof(uint16_t))
-
-
 cdef void from_tiles(const float[:, :, ::1] products, const float *bias, int down, int across, int first, int count,
-                          int output, float[:, :, :, ::1] image) noexcept nogil:
+                     int output, float[:, :, :, ::1] image) noexcept nogil:
     """products (16, T, 32) of the outputs from `output` on -> their pixels in image, plus bias (32)."""
     cdef float pixels[4 * 32]
     cdef int height = image.shape[1], width = image.shape[2], channels = image.shape[3], t, r, y, x, i, j
@@ -106,11 +98,12 @@ cdef void from_tiles(const float[:, :, ::1] products, const float *bias, int dow
 
 
 def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const uint16_t[:, :, :, :, ::1] filters,
-                const float[::1] bias, int down, int across, uint16_t[:, :, :, ::1] tiles, float[:, :, :, ::1] products,
-                float[:, :, :, ::1] out):
+                 const float[::1] bias, int down, int across, uint16_t[:, :, :, ::1] tiles,
+                 float[:, :, :, ::1] products, float[:, :, :, ::1] out):
     """image (N, H, W, C), filters (O / 32, 16, C / 2, 32, 2), bias (O) -> out (N, H', W', O).
 
     tiles (threads, 16, T, C), products (threads, 16, T, 32): room for each thread; T a multiple of BF16_ROWS.
+    Rows of a product behind the last tile are never read.
     """
     cdef int size = tiles.shape[2], channels = image.shape[3], total = image.shape[0] * down * across
     cdef int block, first, count, thread, b, place, t
@@ -120,14 +113,12 @@ def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const ui
         count = min(size, total - first)
         for t in range(count):
             to_tile(image, 4, pad_y, pad_x, down, across, first + t, &tiles[thread, 0, t, 0], step)
-        clear_rest(tiles[thread], count)
         for b in range(filters.shape[0]):
             for place in range(16):
                 for t in range((count + BF16_ROWS - 1) // BF16_ROWS):
                     product_bf16(&tiles[thread, place, t * BF16_ROWS, 0], channels, &filters[b, place, 0, 0, 0],
                                  NULL, &products[thread, place, t * BF16_ROWS, 0], BF16_OUTPUTS)
-            from_tiles(products[thread], &bias[b * BF16_OUTPUTS], down, across, first, count,
-                            b * BF16_OUTPUTS, out)
+            from_tiles(products[thread], &bias[b * BF16_OUTPUTS], down, across, first, count, b * BF16_OUTPUTS, out)
 
 
 cdef void cut_windows(const uint16_t[:, :, :, ::1] image, int n, int y, int x, int count, int kernel_h, int run,
@@ -146,7 +137,8 @@ def filter_windows(const uint16_t[:, :, :, ::1] image, int kernel_h, int kernel_
                    float[:, :, ::1] sums, float[:, :, :, ::1] out):
     """image (N, H, W, C), padded; filters (O / 32, inputs / 2, 32, 2), bias (O) -> out (N, H', W', O).
 
-    Room for each thread: windows (threads, ROWS, inputs), zeros behind kernel_h * kernel_w * C; sums (threads, ROWS, 32).
+    windows (threads, ROWS, inputs), zeros behind kernel_h * kernel_w * C, and sums (threads, ROWS, 32): room for each
+    thread.
     """
     cdef int stride_y = stride[0], stride_x = stride[1], run = kernel_w * image.shape[3], inputs = windows.shape[2]
     cdef int height = out.shape[1], width = out.shape[2], channels = out.shape[3], r, n, y, x, b, c, i, count, thread

@@ -28,7 +28,7 @@ def convolve(x, weight, bias, stride, pad):
     y, threads, rows = torch.empty(len(x), height, width, outputs), torch.get_num_threads(), bf16_cpu.ROWS
     windows = torch.zeros(threads, rows, 2 * filters.shape[1], dtype=torch.uint16)
     bf16_cpu.filter_windows(_bits(image), kernel_h, kernel_w, stride, _bits(filters), bias.numpy(), windows.numpy(),
-                              torch.empty(threads, rows, bf16_cpu.OUTPUTS).numpy(), y.numpy())
+                            torch.empty(threads, rows, bf16_cpu.OUTPUTS).numpy(), y.numpy())
     return y.permute(0, 3, 1, 2)
 
 

@@ -93,7 +93,7 @@ def _row_blocks(weight, count):
 def convolve(x, weight, bias, geometry, transposed, groups):
     """x (N, C, spatial...), bias or None -> (N, num_output, spatial...); geometry: stride, pad, dilation, axes."""
     g = geometry
-    if _in_pairs(x) and not transposed:
+    if _multiplies_pairs(x) and not transposed:
         if g.axes == 2 and winograd.fits_bf16(x, weight, g.stride, g.pad, g.dilation, groups):
             return winograd.convolve_bf16(x, weight, bias, g.pad)
         if few_channels.fits(x, weight, g.dilation, groups):
@@ -115,7 +115,7 @@ def convolve(x, weight, bias, geometry, transposed, groups):
     return y
 
 
-def _in_pairs(x):
+def _multiplies_pairs(x):
     """Whether our own kernels multiply x, in pairs of bfloat16 numbers: those of PyTorch take longer then."""
     return (common.precision() == "bf16" and common.native_bf16() and x.device.type == "cpu" and bf16_cpu.COMPILED
             and common.cpu_multiplies_bf16_pairs())
@@ -148,36 +148,30 @@ def _convolve_in_bands(x, weight, bias, geometry, groups):
 
 def convolve_backward(diff, x, weight, geometry, transposed, groups, wanted):
     """[x diff, weight diff, bias diff], None where `wanted` has False: what is not wanted is not computed."""
-    g, diffs = geometry, [None, None, None]
-    if wanted[2]:       # the bias is in no product, so its diff is not rounded
-        diffs[2] = diff.sum([i for i in range(diff.dim()) if i != 1])
-    if (not transposed and g.axes == 2 and _in_pairs(x)
+    g = geometry
+    # The bias is in no product, so its diff is not rounded.
+    bias_diff = diff.sum([i for i in range(diff.dim()) if i != 1]) if wanted[2] else None
+    if (not transposed and g.axes == 2 and _multiplies_pairs(x)
             and winograd.fits_bf16(x, weight, g.stride, g.pad, g.dilation, groups)):
         return [winograd.input_diff_bf16(diff, weight, g.pad) if wanted[0] else None,
-                winograd.weight_diff_bf16(diff, x, g.pad) if wanted[1] else None, diffs[2]]
-    if not any(wanted[:2]):
-        return diffs
+                winograd.weight_diff_bf16(diff, x, g.pad) if wanted[1] else None, bias_diff]
     factors = rounded(diff), rounded(x), rounded(weight)
     if not transposed and g.axes == 2 and winograd.fits(*factors[1:], g.stride, g.pad, g.dilation, groups):
         return [winograd.input_diff(factors[0], factors[2], g.pad) if wanted[0] else None,
-                winograd.weight_diff(*factors[:2], g.pad) if wanted[1] else None, diffs[2]]
+                winograd.weight_diff(*factors[:2], g.pad) if wanted[1] else None, bias_diff]
 
     def direct(layout, mask):
-        results = torch.ops.aten.convolution_backward(
+        diffs = torch.ops.aten.convolution_backward(
             layout(factors[0]), layout(factors[1]), factors[2], [diff.shape[1]], g.stride, g.pad, g.dilation,
             transposed, [0] * g.axes, groups, mask)
-        for i in range(2):
-            if mask[i]:
-                diffs[i] = results[i].to(x.dtype)
+        return [d if d is None else d.to(x.dtype) for d in diffs[:2]]
 
-    if factors[0].dtype != x.dtype:
-        direct(_laid_out, [*wanted[:2], False])
-    else:                               # two calls: in float32 weight diffs want another layout
-        if wanted[0]:
-            direct(_laid_out, [True, False, False])
-        if wanted[1]:
-            direct(torch.Tensor.contiguous, [False, True, False])
-    return diffs
+    if factors[0].dtype == x.dtype:     # two calls: in float32 weight diffs want another layout
+        diffs = [direct(_laid_out, [True, False, False])[0] if wanted[0] else None,
+                 direct(torch.Tensor.contiguous, [False, True, False])[1] if wanted[1] else None]
+    else:
+        diffs = direct(_laid_out, [*wanted[:2], False]) if any(wanted[:2]) else [None, None]
+    return [*diffs, bias_diff]
 
 
 def _laid_out(x):
