@@ -70,8 +70,13 @@ def test_blobs_are_those_of_a_net_that_pools_every_roi(phase, in_place, monkeypa
 
 
 def test_repeated_rows_are_multiplied_once(monkeypatch):
-    rows, multiply = [], inner_product.linear
-    monkeypatch.setattr(inner_product, "linear", lambda x, *args: rows.append(len(x)) or multiply(x, *args))
+    rows = []
+
+    def counting(multiply):
+        return lambda x, *args: rows.append(x.shape[0]) or multiply(x, *args)
+
+    for name in ("linear", "linear_of_regions"):
+        monkeypatch.setattr(inner_product, name, counting(getattr(inner_product, name)))
     run(frozen_net(), rois_with_repeats())
     assert rows[0] <= 6 and rows[1:] == [12, 12]        # dropout draws for every row
 
@@ -118,10 +123,10 @@ def test_rois_that_change_from_pass_to_pass():
 def test_distinct_rows(dtype):
     features, rois = torch.from_numpy(FEATURES).to(dtype), torch.from_numpy(rois_with_repeats()).to(dtype)
     top, repeats = roi_pooling_distinct(features, rois, 2, 3, 0.5)
-    assert len(top) <= 6 and repeats.shape == (12,)
-    assert torch.equal(top[repeats], roi_pooling_forward(features, rois, 2, 3, 0.5)[0])
+    assert top.shape[0] <= 6 and repeats.shape == (12,)
+    assert torch.equal(top.tensor()[repeats], roi_pooling_forward(features, rois, 2, 3, 0.5)[0])
     top, repeats = roi_pooling_distinct(features, rois[:1], 2, 3, 0.5)
-    assert repeats is None and len(top) == 1
+    assert repeats is None and top.shape == (1, 5, 2, 3)
 
 
 def test_a_bad_roi_is_named_by_its_own_row():

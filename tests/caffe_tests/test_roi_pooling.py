@@ -6,7 +6,7 @@ import pytest
 import torch
 from caffe import CaffeError
 from caffe.kernels.bins import round_half_away
-from caffe.kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
+from caffe.kernels.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
 from support.gradient import check_gradient
 from support.naive_roi import naive_backward, naive_forward, random_rois
 from support.one_layer import float64, forward, forward_backward, make_layer
@@ -15,7 +15,7 @@ LAYER = 'type: "ROIPooling" roi_pooling_param { pooled_h: %d pooled_w: %d spatia
 
 
 def agree(features, rois, pooled_h, pooled_w, scale):
-    """Kernel and loops agree on forward with and without argmax, and on backward."""
+    """Kernel and loops agree on forward with and without argmax, pooled as distinct regions, and on backward."""
     rois = rois.astype(features.dtype)
     want, want_argmax = naive_forward(features, rois, pooled_h, pooled_w, scale)
     args = torch.from_numpy(features), torch.from_numpy(rois), pooled_h, pooled_w, scale
@@ -25,6 +25,9 @@ def agree(features, rois, pooled_h, pooled_w, scale):
     only_top, none = roi_pooling_forward(*args, with_argmax=False)
     np.testing.assert_array_equal(only_top.numpy(), want)
     assert none is None
+    regions, repeats = roi_pooling_distinct(*args)
+    assert regions.shape[1:] == want.shape[1:] and regions.tensor().dtype == top.dtype
+    np.testing.assert_array_equal(regions.tensor()[slice(None) if repeats is None else repeats].numpy(), want)
     top_diff = np.random.default_rng(3).standard_normal(want.shape).astype(features.dtype)
     diff = roi_pooling_backward(torch.from_numpy(top_diff), args[1], argmax, features.shape)
     np.testing.assert_array_equal(diff.numpy(), naive_backward(top_diff, rois, want_argmax, features.shape))

@@ -4,6 +4,7 @@ import math
 import torch
 
 from . import common
+from .kernels.pooled_regions import PooledRegions
 
 _MOST_PINNED = 2 ** 26     # bytes; what a data layer fills or a Python layer reads is smaller, fc6 of VGG16 is not
 
@@ -13,8 +14,8 @@ class SyncedArray:
 
     In CPU mode both sides are the same memory.  On a GPU the host side is pinned memory, so that it is sent while the
     program goes on; only reading numbers on the host waits for the GPU.
-    Rows that are repeated may be there once, and an array with a recipe may be forgotten: it is spread out, or computed
-    anew, when somebody reads it.
+    Rows that are repeated may be there once, RoIs pooled as distinct regions, and an array with a recipe may be
+    forgotten: it is spread out, or computed anew, when somebody reads it.
     """
 
     __slots__ = ("shape", "_tensor", "_host", "_host_is_newer", "_sent", "_repeated", "recipe")
@@ -22,7 +23,7 @@ class SyncedArray:
     def __init__(self, shape):
         self.shape, self._tensor, self._host, self._host_is_newer = tuple(shape), None, None, False
         self._sent = None       # event: the host side has left
-        self._repeated = None   # (distinct rows, each row's place among them), instead of the two sides
+        self._repeated = None   # (distinct rows or PooledRegions, each row's place in them), instead of both sides
         self.recipe = None      # function that gives a Blob with the same numbers; None once somebody may write them
 
     @property
@@ -52,17 +53,23 @@ class SyncedArray:
         self.shape, self._tensor, self._host, self._host_is_newer = tuple(tensor.shape), tensor, None, False
         self._repeated = self.recipe = None
 
-    def rows(self):
+    def rows(self, regions=False):
         """(rows, repeats (R) int64): row r of the array is rows[repeats[r]]; repeats is None where all are there."""
-        if self._repeated is not None and self._repeated[0].device == common.device():
-            return self._repeated
-        return self.tensor(), None
+        if self._repeated is None or self._repeated[0].device != common.device():
+            return self.tensor(), None
+        rows, repeats = self._repeated
+        if isinstance(rows, PooledRegions) and not regions:
+            if repeats is None:
+                return self.tensor(), None
+            rows = rows.tensor()
+            self._repeated = rows, repeats
+        return rows, repeats
 
     def set_rows(self, rows, repeats):
         """Take what `rows` gives as the new content, without a copy."""
         self.set(rows)
-        if repeats is not None:
-            self.shape, self._tensor = (len(repeats), *rows.shape[1:]), None
+        if repeats is not None or isinstance(rows, PooledRegions):
+            self.shape, self._tensor = (rows.shape[0] if repeats is None else len(repeats), *rows.shape[1:]), None
             self._repeated = rows, repeats
 
     def forget(self):
@@ -80,7 +87,8 @@ class SyncedArray:
         recipe = self.recipe
         if self._repeated is not None:
             rows, repeats = self._repeated
-            self.set(rows.index_select(0, repeats))
+            rows = rows.tensor() if isinstance(rows, PooledRegions) else rows
+            self.set(rows if repeats is None else rows.index_select(0, repeats))
         elif recipe is not None and self._tensor is None and self._host is None:
             self.set(recipe().tensor.reshape(self.shape))
         self.recipe = recipe
@@ -191,9 +199,12 @@ class Blob:
     def tensor(self, value):
         self.set_rows(value, None)
 
-    def rows(self):
-        """(rows, repeats): row r of the data is rows[repeats[r]]; repeats is None where rows is simply the tensor."""
-        return self._data.rows()
+    def rows(self, regions=False):
+        """(rows, repeats): row r of the data is rows[repeats[r]]; repeats is None where rows is simply the tensor.
+
+        regions: the caller takes a PooledRegions for rows, too.
+        """
+        return self._data.rows(regions)
 
     def set_rows(self, rows, repeats):
         """Replace the data by what `rows` gives; the shape follows."""

@@ -129,9 +129,9 @@ class Layer:
 
     # ---- for layers
 
-    def rows_of(self, blob):
+    def rows_of(self, blob, regions=False):
         """Blob.rows of a bottom, for a layer that works row by row; with all rows where backward will need them."""
-        return (blob.tensor, None) if self.needs_backward else blob.rows()
+        return (blob.tensor, None) if self.needs_backward else blob.rows(regions)
 
     def learns(self, param_index):
         """Whether backward must add to the diff of self.blobs[param_index]."""

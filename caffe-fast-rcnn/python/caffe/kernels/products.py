@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import common
-from . import bf16_cpu, few_channels, rounding_cpu, winograd
+from . import bf16_cpu, few_channels, pooled_regions, rounding_cpu, winograd
 
 # Numbers of a weight that are rounded at a time.  A large one (fc6 of VGG16: 103 million) is read once then, and its
 # rounded copy, or its diff's, stays in the cache; more at a time where many rows want each block.
@@ -54,6 +54,17 @@ def linear(x, weight, bias=None):
         else:
             torch.addmm(bias[rows], left, right, out=out)
     return y if bias is None or left.dtype == x.dtype else y.add_(bias)
+
+
+def linear_of_regions(x, weight, bias=None):
+    """`linear` of what RoI pooling gave, x a PooledRegions (R, C, pooled_h, pooled_w), as rows of C * bins numbers."""
+    if _multiplies_pairs(x.maxima) and pooled_regions.fits_bf16(x, weight):
+        return pooled_regions.linear_bf16(x, weight, bias)
+    factors = rounded(x.maxima)
+    if factors.dtype != x.maxima.dtype or not pooled_regions.saves_time(x):
+        return linear(x.tensor().flatten(1), weight, bias)
+    y = pooled_regions.linear(x, factors, lambda rows: rounded(weight[rows]), len(weight))
+    return y if bias is None else y.add_(bias)
 
 
 def matmul(a, weight):

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from ..common import CaffeError
-from . import on_gpu, roi_pooling_cpu
+from . import on_gpu, pooled_regions, roi_pooling_cpu
 from .bins import real, roi_bins
 
 
@@ -30,16 +30,16 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
 def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale):
     """As roi_pooling_forward without argmax, but RoIs with the same cells in every bin have one row together.
 
-    Returns the top (D, C, pooled_h, pooled_w) and repeats (R) int64, each RoI's row of it; repeats is None where every
-    RoI has a row of its own, as on a GPU, which would have to wait for their number.
+    Returns the top, a PooledRegions (D, C, pooled_h, pooled_w), and repeats (R) int64, each RoI's row of it; repeats is
+    None where every RoI has a row of its own.  On a GPU, which would have to wait for their number: a tensor, and None.
     """
     if on_gpu(features):
         return roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_argmax=False)[0], None
     bins = _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale)
     first, repeats = _distinct_rows(torch.cat([x.flatten(1) for x in (bins[0][:, None], *bins[1:])], 1).numpy())
     if len(first) == len(rois):
-        return _pool(features, bins, False)[0], None
-    return _pool(features, [x[first] for x in bins], False)[0], torch.from_numpy(repeats)
+        return pooled_regions.pool(features.detach(), bins), None
+    return pooled_regions.pool(features.detach(), [x[first] for x in bins]), torch.from_numpy(repeats)
 
 
 def roi_pooling_backward(top_diff, rois, argmax, features_shape):

@@ -2,7 +2,8 @@
 import torch
 
 from ..filler import new_param
-from ..kernels.products import add_matmul, linear, matmul
+from ..kernels.pooled_regions import PooledRegions
+from ..kernels.products import add_matmul, linear, linear_of_regions, matmul
 from ..layer import Layer, register
 
 
@@ -42,8 +43,9 @@ class InnerProduct(Layer):
 
     def forward(self, bottom, top):
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
-        x, repeats = self.rows_of(bottom[0]) if self.axis else (bottom[0].tensor, None)
-        y = linear(self._rows(x), self._weight(), bias)      # (M, K) (K, num_output)
+        x, repeats = self.rows_of(bottom[0], self.axis == 1) if self.axis else (bottom[0].tensor, None)
+        y = (linear_of_regions(x, self._weight(), bias) if isinstance(x, PooledRegions)
+             else linear(self._rows(x), self._weight(), bias))       # (M, K) (K, num_output)
         top[0].set_rows(y.reshape(*x.shape[:self.axis], *top[0].shape[self.axis:]), repeats)
 
     def backward(self, top, propagate_down, bottom):
