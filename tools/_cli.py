@@ -17,6 +17,9 @@ from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from utils import progress
 from utils.errors import UserError
 
+# Seconds: rank 0 meets most mistakes of the others too, and tells them; then torchrun ends the others before they do.
+RANK_0_FIRST = 5
+
 
 def add_common_flags(parser):
     """Those of add_device_flags, --cfg (may be given several times), and --set, which takes the rest of the line."""
@@ -64,6 +67,8 @@ def run(main):
         sys.stdout.flush()
         os._exit(1)     # the usual way out may wait for what the lost process was to send
     except (UserError, caffe.CaffeError) as e:
+        if caffe.solver_rank():
+            time.sleep(RANK_0_FIRST)
         print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -150,8 +150,8 @@ fi
 LAUNCH=("$PYTHON")
 if [[ ${NPROC:-1} != 1 ]]; then
   [[ $METHOD != faster_rcnn_alt_opt* ]] || fail "NPROC does not go with $METHOD; leave it out, or use faster_rcnn_end2end"
-  # torchrun; 120 seconds for the iteration that runs and a snapshot, when it is stopped
-  LAUNCH+=(-m torch.distributed.run --standalone --nproc_per_node "$NPROC" --shutdown-timeout 120)
+  # 120 seconds for the iteration that runs and a snapshot, when it is stopped
+  LAUNCH+=(tools/torchrun.py --standalone --nproc_per_node "$NPROC" --shutdown-timeout 120)
 fi
 export PYTHONUNBUFFERED=True
 

@@ -110,21 +110,21 @@ class SolverWrapper:
         Ctrl-C and SIGTERM, to any process, finish the iteration, snapshot, and exit with 130 or 143.  A process that
         ends leaves a snapshot too, and a caffe.LostProcess.  Returns the snapshots' paths.
         """
-        paths, solver, every = [], self.solver, cfg.TRAIN.SNAPSHOT_ITERS
+        paths, agreed, solver, every = [], None, self.solver, cfg.TRAIN.SNAPSHOT_ITERS
         with StopSignals(patient=self._nccl.count > 1) as stop, self._rescued():
             for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
                 self._iterate()
-                stop.received = agree_on_stop(self._nccl, stop.received)
-                if solver.iter == max_iters or stop.received or (every > 0 and solver.iter % every == 0):
+                agreed = agree_on_stop(self._nccl, stop.received)   # a signal that comes meanwhile: the next time
+                if solver.iter == max_iters or agreed or (every > 0 and solver.iter % every == 0):
                     paths.append(self.snapshot())
-                if stop.received:
+                if agreed:
                     break
             self._nccl.mean([])     # the first process that leaves ends the others, under torchrun
-        if stop.received:
+        if agreed:
             print("Stopped by %s after iteration %d; go on with --resume %s_iter_%d%s" % (
-                signal.Signals(stop.received).name, solver.iter, self.solver_param.snapshot_prefix, solver.iter, STATE),
+                signal.Signals(agreed).name, solver.iter, self.solver_param.snapshot_prefix, solver.iter, STATE),
                 flush=True)
-            raise SystemExit(128 + stop.received)
+            raise SystemExit(128 + agreed)
         return paths or [self.snapshot()]
 
     def _iterate(self):

@@ -8,6 +8,7 @@ import sys
 import time
 
 import caffe
+import fast_rcnn.train
 import numpy as np
 import pytest
 from fast_rcnn.prototxt import read_net, write_prototxt
@@ -162,6 +163,23 @@ def test_a_stopped_run_snapshots_and_resumes_bit_for_bit(tmp_path, number, code)
     train_small(stopped, True, done + 3, resume=state)
     train_small(whole, True, done + 3)
     assert_same_weights(*(folder / "output" / ("small_iter_%d.caffemodel" % (done + 3)) for folder in (whole, stopped)), whole)
+
+
+def test_a_signal_that_comes_while_the_processes_agree_is_not_lost(tmp_path, monkeypatch):
+    """Of several processes each waits there for the slowest: most signals come then."""
+    agree, calls = fast_rcnn.train.agree_on_stop, []
+
+    def agree_and_signal(*args):
+        agreed = agree(*args)
+        calls.append(agreed)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return agreed
+
+    monkeypatch.setattr(fast_rcnn.train, "agree_on_stop", agree_and_signal)
+    with pytest.raises(SystemExit, match="143"):
+        train_small(tmp_path, True, 9)
+    assert calls == [None, None, signal.SIGTERM] and last_state(tmp_path / "output").endswith("small_iter_3.solverstate")
 
 
 def start(folder, max_iters):

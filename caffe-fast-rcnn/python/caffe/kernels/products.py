@@ -5,8 +5,9 @@ bf16: both factors are rounded to bfloat16 (8 bits of mantissa, to nearest, ties
 up in float32.  Results, biases and parameter diffs are float32.
 - On a GPU, and on a CPU that multiplies bfloat16 (`common.native_bf16`), the factors are bfloat16 tensors and
   PyTorch's own kernels run; these also write their results in bfloat16, one rounding more of at most 2^-8.
-- On a CPU whose vectors multiply pairs of bfloat16, most convolutions run in our own kernels instead (`winograd`,
-  `few_channels`): their results stay float32, and Winograd's way rounds transforms of the factors.
+- On a CPU whose vectors multiply pairs of bfloat16, most convolutions and what is behind RoI pooling run in our own
+  kernels instead (`winograd`, `few_channels`, `pooled_regions`): their results stay float32, and Winograd's way rounds
+  transforms of the factors.
 - On any other CPU the rounded factors stay float32 tensors: the same products, at float32's speed.
 float64 (gradient checks) is never rounded.
 """
