@@ -62,7 +62,7 @@ def run(main):
     try:
         main()
     except caffe.LostProcess as e:
-        if caffe.solver_rank() == e.first_left:     # one of those that are left says it for all
+        if not e.ranks or caffe.solver_rank() == e.first_left:      # one of those that are left says it for all
             print("error: %s" % e, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(1)     # the usual way out may wait for what the lost process was to send

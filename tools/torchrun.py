@@ -14,8 +14,11 @@ TALKATIVE = 'torch.distributed.elastic.multiprocessing.api', 'torch.distributed.
 def main():
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    args = sys.argv[1:]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:       # nohup, which torchrun overrules
+        args = ['--signals-to-handle', 'SIGTERM,SIGINT,SIGQUIT', *args]
     try:
-        run.main()
+        run.main(args)
     except SignalException as e:
         sys.exit(128 + e.sigval)
     except ChildFailedError as e:

@@ -134,16 +134,25 @@ class Alternation:
 
 
 def run_child(words):
-    """Exit code of a command; SIGTERM is passed on to it, and Ctrl-C, which it gets itself, left to it."""
-    child = subprocess.Popen(words)
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),
-              signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
+    """Exit code of a command, to which SIGTERM and Ctrl-C are passed on; theirs where it ends well all the same."""
+    children, received = [], []
+
+    def pass_on(number, _frame):
+        received.append(number)
+        for child in children:
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        code = child.wait()
+        # In a process group of its own: what is sent to ours, as Ctrl-C is, would reach it twice.
+        children.append(subprocess.Popen(words, process_group=0))
+        if received:
+            children[0].send_signal(received[0])
+        code = children[0].wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return code if code >= 0 else 128 - code
+    return 128 - code if code < 0 else code or (128 + received[0] if received else 0)
 
 
 def main():

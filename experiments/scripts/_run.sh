@@ -159,8 +159,24 @@ SLUG=$(echo "${TEST_EXPERIMENT}_${NET}_${DATASET##*/}_${EXTRA_ARGS[*]}" | tr -cs
 LOG=experiments/logs/$SLUG.txt.$(date +%Y-%m-%d_%H-%M-%S)
 
 # Shows the command, runs it, and keeps a copy of all it says in the log; its failure ends the script.
+# A signal to the script goes to the command, which may have a snapshot to write: script and log wait for its end.
 run() {
-  { printf '+'; printf ' %q' "$@"; echo; "$@"; } 2>&1 | tee -a "$LOG"
+  set -m        # a process group for the job, out of the terminal's reach
+  (
+    trap : INT TERM
+    { printf '+'; printf ' %q' "$@"; echo; exec "$@"; } 2>&1 | { trap '' INT TERM; exec tee -a "$LOG"; }
+  ) &
+  set +m
+  local job=$! code=0
+  trap 'kill -INT -- -$job' INT
+  trap 'kill -TERM -- -$job' TERM
+  wait "$job" || code=$?
+  while kill -0 "$job" 2> /dev/null; do     # a signal ended the wait, not the job
+    code=0
+    wait "$job" || code=$?
+  done
+  trap - INT TERM
+  return "$code"
 }
 
 echo "Logging output to $LOG" | tee -a "$LOG"

@@ -6,6 +6,7 @@ data layer where it stands in its epoch.  Momentum, iteration and the random sta
 import os
 import re
 import tempfile
+import zipfile
 
 import numpy as np
 from utils.errors import UserError
@@ -43,7 +44,7 @@ def load_resume(solverstate):
             content = {name: stored[name] for name in stored.files}
         (position, has_gauss, gauss), seed = content["rng_rest"], int(content["seed"])
         np.random.set_state((str(content["rng_kind"]), content["rng_keys"], int(position), int(has_gauss), gauss))
-    except (OSError, EOFError, KeyError, ValueError) as e:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as e:
         raise UserError("cannot resume: %s is no resume state (%s); train again from the weights" % (path, e)) from e
     samplers = {}
     for name in content:

@@ -119,7 +119,8 @@ class SolverWrapper:
                     paths.append(self.snapshot())
                 if agreed:
                     break
-            self._nccl.mean([])     # the first process that leaves ends the others, under torchrun
+            # Once more for the last snapshot; and the first process that leaves ends the others, under torchrun.
+            agreed = agree_on_stop(self._nccl, stop.received) or agreed
         if agreed:
             print("Stopped by %s after iteration %d; go on with --resume %s_iter_%d%s" % (
                 signal.Signals(agreed).name, solver.iter, self.solver_param.snapshot_prefix, solver.iter, STATE),

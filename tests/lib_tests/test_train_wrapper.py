@@ -179,7 +179,22 @@ def test_a_signal_that_comes_while_the_processes_agree_is_not_lost(tmp_path, mon
     monkeypatch.setattr(fast_rcnn.train, "agree_on_stop", agree_and_signal)
     with pytest.raises(SystemExit, match="143"):
         train_small(tmp_path, True, 9)
-    assert calls == [None, None, signal.SIGTERM] and last_state(tmp_path / "output").endswith("small_iter_3.solverstate")
+    assert calls[:3] == [None, None, signal.SIGTERM]
+    assert last_state(tmp_path / "output").endswith("small_iter_3.solverstate")
+
+
+def test_a_signal_during_the_last_snapshot_is_not_lost(tmp_path, monkeypatch):
+    """Else a script goes on to testing."""
+    snapshot = SolverWrapper.snapshot
+
+    def snapshot_and_signal(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return snapshot(self)
+
+    monkeypatch.setattr(SolverWrapper, "snapshot", snapshot_and_signal)
+    with pytest.raises(SystemExit, match="130"):
+        train_small(tmp_path, True, 2)
+    assert last_state(tmp_path / "output").endswith("small_iter_2.solverstate")
 
 
 def start(folder, max_iters):
@@ -211,7 +226,11 @@ def test_resume_from_what_is_no_state_is_refused(tmp_path):
     state = tmp_path / "output" / "small_iter_2.solverstate"
     with pytest.raises(UserError, match=r"expected a \*.solverstate file"):
         train_small(tmp_path, max_iters=4, resume=state.with_suffix(".caffemodel"))
-    os.remove(tmp_path / "output" / "small_iter_2.resume.npz")
+    arrays = tmp_path / "output" / "small_iter_2.resume.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-100])
+    with pytest.raises(UserError, match="small_iter_2.resume.npz is no resume state"):
+        train_small(tmp_path, max_iters=4, resume=state)
+    os.remove(arrays)
     assert last_state(tmp_path / "output") is None
     with pytest.raises(UserError, match="small_iter_2.resume.npz does not exist"):
         train_small(tmp_path, max_iters=4, resume=state)

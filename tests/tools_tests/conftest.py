@@ -1,8 +1,10 @@
 """The tools as their users start them, a small data set and a tiny net."""
 import os
 import shutil
+import signal
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 from support.reference import ROOT
@@ -76,6 +78,36 @@ def run_script():
             if line.startswith("Logging output to "):
                 (ROOT / line.split(" to ", 1)[1]).unlink()
         return result
+    return call
+
+
+def heed_the_keyboard():
+    """A test run in the background of a shell ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def stop_script():
+    """stop_script(script, args..., number=, to_all=, variables...): the training that a script runs is stopped by a signal
+    to it, or to all of its process group; asserts that a snapshot is there and that screen and log end with its name."""
+    def call(script, *args, number, to_all, **variables):
+        command = [ROOT / "experiments" / "scripts" / script, *args]
+        with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **variables}, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                              preexec_fn=heed_the_keyboard) as process:
+            log = ROOT / process.stdout.readline().split(" to ", 1)[1].strip()
+            try:
+                for line in process.stdout:
+                    if line.startswith("Iteration 20:"):
+                        break
+                (os.killpg if to_all else os.kill)(process.pid, number)
+                said = process.communicate(timeout=90)[0]
+                assert process.returncode == 128 + number and "Traceback" not in said, said
+                last = said.splitlines()[-1]
+                assert last.startswith("Stopped by %s after iteration " % number.name), said
+                assert Path(last.rpartition("--resume ")[2]).is_file() and log.read_text().splitlines()[-1] == last
+            finally:
+                log.unlink()
     return call
 
 

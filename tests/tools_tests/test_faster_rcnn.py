@@ -2,6 +2,7 @@
 import json
 import shlex
 import shutil
+import signal
 
 import cv2
 import numpy as np
@@ -51,6 +52,12 @@ def test_end_to_end_script_trains_and_tests(run_script, digits, exp_dir, method)
     assert len(list((ROOT / "output" / exp_dir).glob("digits_test/digitnet_faster_rcnn_iter_2/ap.json"))) == 1
     record = json.loads((ROOT / "output" / exp_dir / "digits_trainval" / "run.json").read_text())["config"]["TRAIN"]
     assert (record["USE_OHEM"], record["OHEM_WARMUP_ITERS"]) == ((True, 200) if "ohem" in method else (False, 0))
+
+
+@pytest.mark.parametrize("number, to_all", [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGTERM, False)])
+def test_a_signal_stops_the_alternation_with_a_snapshot(stop_script, digits, exp_dir, number, to_all):
+    stop_script("faster_rcnn_alt_opt_ohem.sh", "cpu", "DigitNet", "voc:%s" % digits, *settings(exp_dir), number=number,
+                to_all=to_all, ITERS="1000000,1,1,1", WEIGHTS="none")
 
 
 def test_alternation_runs_its_stages_and_resumes(run, run_script, digits, exp_dir):

@@ -1,4 +1,6 @@
 """experiments/scripts/*.sh as their users start them."""
+import signal
+
 import pytest
 from support.reference import ROOT
 
@@ -112,6 +114,14 @@ def test_script_trains_and_tests(run_script, voc_folder, exp_dir, script, method
     assert ("USE_OHEM': True" in result.stdout) == (method == "fast_rcnn_ohem")
     results = list((ROOT / "output" / exp_dir / "things_test").glob("digitnet_fast_rcnn_iter_2/ap.json"))
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("number, to_all, nproc", [
+    (signal.SIGINT, True, "1"),         # as a terminal's Ctrl-C
+    (signal.SIGINT, True, "2"), (signal.SIGTERM, True, "1"), (signal.SIGTERM, False, "1"), (signal.SIGTERM, False, "2")])
+def test_a_signal_to_the_script_stops_the_training_with_a_snapshot(stop_script, voc_folder, exp_dir, number, to_all, nproc):
+    stop_script("fast_rcnn_ohem.sh", "cpu", "DigitNet", "voc:%s" % voc_folder, "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES",
+                "[90]", number=number, to_all=to_all, ITERS="1000000", WEIGHTS="none", NPROC=nproc)
 
 
 def test_failing_training_stops_the_script(run_script, voc_folder, exp_dir):

@@ -102,6 +102,17 @@ def test_a_mistake_that_only_another_rank_meets_is_told(tmp_path):
     assert result.returncode == 1 and result.stderr == "error: no GPU 1\n"
 
 
+def test_nohup_holds_for_several_processes(tmp_path):
+    tool = tmp_path / "tool.py"
+    tool.write_text("import time\nprint('here', flush=True)\ntime.sleep(3)\n")
+    with subprocess.Popen([*LAUNCH_QUIETLY, tool], cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE,
+                          preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as launcher:
+        assert launcher.stdout.readline() == "here\n"
+        launcher.send_signal(signal.SIGHUP)
+        assert launcher.communicate(timeout=60)[0] == "here\n"
+    assert launcher.returncode == 0
+
+
 def test_scripts_start_several_processes(commands_of):
     for line in commands_of("fast_rcnn_ohem.sh", "0", "VGG16", NPROC="2"):
         assert line.startswith("+ python tools/torchrun.py --standalone --nproc_per_node 2 "), line
