@@ -109,7 +109,7 @@ def test_nohup_holds_for_several_processes(tmp_path):
                           preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as launcher:
         assert launcher.stdout.readline() == "here\n"
         launcher.send_signal(signal.SIGHUP)
-        assert launcher.communicate(timeout=60)[0] == "here\n"
+        launcher.communicate(timeout=60)
     assert launcher.returncode == 0
 
 
