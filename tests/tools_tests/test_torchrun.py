@@ -104,7 +104,7 @@ def test_a_mistake_that_only_another_rank_meets_is_told(tmp_path):
 
 def test_nohup_holds_for_several_processes(tmp_path):
     tool = tmp_path / "tool.py"
-    tool.write_text("import time\nprint('here', flush=True)\ntime.sleep(3)\n")
+    tool.write_text("import os, time\nif os.environ['RANK'] == '0':\n    print('here', flush=True)\ntime.sleep(3)\n")
     with subprocess.Popen([*LAUNCH_QUIETLY, tool], cwd=ROOT, env=ENV, text=True, stdout=subprocess.PIPE,
                           preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as launcher:
         assert launcher.stdout.readline() == "here\n"
