@@ -38,15 +38,15 @@ def _max_pooling(machine, features, rois, batch, name, repeats):
     per_roi = top[:1].nbytes
     moved = {"readonly": len(rois) * per_roi, "forward": len(hard) * (per_roi + 4 * top[:1].numel())}
     moved["backward"] = moved["forward"]
-    peer_is = "torchvision's roi_pool" if peers else "torchvision is not installed"
+    peer_is = "torchvision's roi_pool" if peers else "torchvision is not installed, or takes no %s" % name
     return [Row("gpu/roi_pooling/%s/%s" % (name, way), seconds[way], seconds.get("peer " + way), peer_is,
                 machine.limit("float32", 0, moved[way] + features.nbytes),
                 note="%d RoIs" % (len(rois) if way == "readonly" else len(hard))) for way in arms]
 
 
 def _torchvision(features, rois, hard, top):
-    """{way: function} of torchvision's kernel; empty where it is not installed."""
-    if importlib.util.find_spec("torchvision") is None:
+    """{way: function} of torchvision's kernel; empty where it is not installed, and in bf16, which it does not take."""
+    if importlib.util.find_spec("torchvision") is None or features.dtype == torch.bfloat16:
         return {}
     from torchvision.ops import roi_pool
     rois, hard, leaf = rois.to(features.dtype), hard.to(features.dtype), features.clone().requires_grad_()

@@ -66,14 +66,14 @@ class SVMTrainer:
         if FEATURES not in net.blobs or SCORES not in net.params:
             raise UserError("net %s: SVMs need a blob %s and a layer %s" % (net.name, FEATURES, SCORES))
         self.net, self.imdb = net, imdb
-        self.weights, self.bias = (blob.data for blob in net.params[SCORES])       # (K, dim), (K,)
+        self.weights, self.bias = net.params[SCORES]        # blobs (K, dim) and (K,)
         scale = TARGET_NORM / self._mean_norm()
         print("Features are scaled by %.4g to a mean norm of %g" % (scale, TARGET_NORM))
         self.trainers = [SVMClassTrainer(name, scale) for name in imdb.classes]
 
     def train(self):
         """The whole schedule; afterwards the net's cls_score gives SVM scores, 0 for the background."""
-        self.weights[...], self.bias[...] = 0, 0
+        self.weights.data[...], self.bias.data[...] = 0, 0
         self._collect_positives()
         for i in progress(range(self.imdb.num_images), "hard negatives", unit="im"):
             self._mine(i)
@@ -85,7 +85,7 @@ class SVMTrainer:
         im = read_image(self.imdb.image_path_at(i))
         im = im[:, ::-1] if self.imdb.roidb[i]["flipped"] else im
         if not len(boxes):
-            return np.zeros((0, len(self.weights)), np.float32), np.zeros((0, self.weights.shape[1]), np.float32)
+            return tuple(np.zeros((0, width), np.float32) for width in self.weights.shape)
         scores, _ = im_detect(self.net, im, boxes)
         return scores, np.array(self.net.blobs[FEATURES].data)
 
@@ -127,4 +127,5 @@ class SVMTrainer:
         if not trainer.neg:
             raise UserError("%s: no proposal overlaps class %s by less than %g; an SVM needs negatives"
                             % (self.imdb.name, trainer.name, NEG_IOU))
-        self.weights[cls], self.bias[cls] = trainer.train()
+        # `data` anew each time: on a GPU what is written to it counts once, in the next pass
+        self.weights.data[cls], self.bias.data[cls] = trainer.train()

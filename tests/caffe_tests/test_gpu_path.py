@@ -18,6 +18,8 @@ from support.ohem_step import assert_same_step, ohem_step
 from support.one_layer import TEST, TRAIN, make_layer
 from support.settings import settings
 from support.tiny_net import write_tiny_net
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 @pytest.fixture
@@ -32,6 +34,17 @@ def _count_as_on_gpu(monkeypatch):
     for name, module in list(sys.modules.items()):
         if name.startswith("caffe.") and hasattr(module, "on_gpu"):
             monkeypatch.setattr(module, "on_gpu", lambda tensor: True)
+
+
+class NoMixing(TorchDispatchMode):
+    """Refuses what CUDA refuses and "meta" does not: tensors on and off the device in one operation."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dim()]
+        places = {x.device.type for x in tensors}
+        if len(places) > 1 and function not in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default):
+            raise RuntimeError("%s of tensors on %s" % (function, " and ".join(sorted(places))))
+        return function(*args, **(kwargs or {}))
 
 
 class NoKernel:
@@ -53,6 +66,8 @@ def meta(monkeypatch):
     monkeypatch.setattr(common._State, "device", torch.device("meta"))
     monkeypatch.setattr(common, "generator", lambda: None)
     monkeypatch.setattr(common, "native_bf16", lambda: True)        # as on every GPU
+    with NoMixing():
+        yield
 
 
 def test_the_cases_are_of_all_layer_types():
@@ -127,6 +142,19 @@ def test_no_training_step_waits_for_numbers(meta, tmp_path, solver):
         solver.net.blobs[name].data[...] = 0
     solver.step(1)
     assert solver.iter == 4
+
+
+def test_tensors_of_two_devices_are_caught(meta):
+    with pytest.raises(RuntimeError, match="aten.add.Tensor of tensors on cpu and meta"):
+        torch.zeros(3) + torch.zeros(3, device="meta")
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_a_solver_that_was_made_for_the_cpu_goes_on_on_the_gpu(tmp_path, kind, request):
+    solver = solver_from_text(NET, 'type: "%s" base_lr: 0.1 lr_policy: "fixed"' % kind, tmp_path)
+    request.getfixturevalue("meta")
+    solver.step(2)
+    assert solver.iter == 2
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])

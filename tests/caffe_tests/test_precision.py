@@ -164,6 +164,7 @@ def test_switches_of_a_gpu(name, mode):
     caffe.set_precision(name)
     assert caffe.precision() == name
     assert torch.backends.cuda.matmul.fp32_precision == torch.backends.cudnn.conv.fp32_precision == mode
+    assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction      # products are added up in float32
 
 
 def test_float64_is_not_touched(bf16):

@@ -1,5 +1,6 @@
 """Solver: the loop, the update, the log lines, snapshot and restore."""
 import re
+from pathlib import Path
 
 import caffe
 import numpy as np
@@ -81,6 +82,23 @@ def test_restore_continues_bit_for_bit_with_dropout(tmp_path, kind):
     again.step(3)
     for a, b in zip(whole.net.learnable_params, again.net.learnable_params):
         np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_restore_on_another_kind_of_device_says_what_it_cannot_keep(tmp_path, capfd):
+    """The random state of a GPU has 16 bytes."""
+    solver = solver_from_text(NET, SGD, tmp_path)
+    solver.step(2)
+    state = solver.snapshot()
+    content = caffe_pb2.SolverState.FromString(Path(state).read_bytes())
+    content.random_state = bytes(16)
+    Path(state).write_bytes(content.SerializeToString())
+    again = solver_from_text(NET, SGD, tmp_path)
+    caffe.set_random_seed(3)
+    expected = caffe.common.random_state()
+    again.restore(state)
+    assert again.iter == 2 and caffe.common.random_state() == expected
+    said = capfd.readouterr().err
+    assert re.search(r"^W.*random state of 16 bytes .* another kind of device", said, re.M), said
 
 
 def test_restore_refuses_a_state_of_another_net(tmp_path):

@@ -1,8 +1,10 @@
 """tools/train_svms.py from outside, then test_net.py with TEST.SVM; and the mining rule in the small."""
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse
 from caffe.proto import caffe_pb2
 from fast_rcnn import svm
 from support.weights import write_random_weights
@@ -43,6 +45,47 @@ def test_from_softmax_to_svms_to_average_precision(train_svms, run, prototxt, we
     assert tested.returncode == 0 and "Mean AP" in tested.stdout, tested.stdout + tested.stderr
     assert train_svms().returncode == 0                         # the seed decides all
     np.testing.assert_array_equal(params(tmp_path / "net_svm.caffemodel")["cls_score"][0], scores)
+
+
+class BlobOnGPU:
+    """A Blob in GPU mode: what is written into `data` counts if `data` was asked for after the last forward pass."""
+
+    def __init__(self, array):
+        self._device, self._host, self._host_is_newer = array, array.copy(), False
+
+    @property
+    def data(self):
+        self._host_is_newer = True
+        return self._host
+
+    def tensor(self):
+        if self._host_is_newer:
+            self._device, self._host_is_newer = self._host.copy(), False
+        return self._device
+
+
+def test_on_a_gpu_too_the_net_scores_by_the_svms(monkeypatch):
+    rng = np.random.default_rng(0)
+    features = np.vstack([rng.normal(5, 1, (4, 8)), rng.normal(-5, 1, (20, 8))]).astype(np.float32)
+    overlaps = np.zeros((24, 2), np.float32)
+    overlaps[:4, 1] = 1
+    entry = {"boxes": np.arange(96).reshape(24, 4), "gt_classes": np.repeat([1, 0], [4, 20]), "flipped": False,
+             "gt_overlaps": scipy.sparse.csr_matrix(overlaps)}
+    imdb = SimpleNamespace(name="things", classes=("__background__", "cup"), num_classes=2, num_images=1, roidb=[entry],
+                           image_path_at=str)
+    weights, bias = BlobOnGPU(rng.normal(size=(2, 8)).astype(np.float32)), BlobOnGPU(np.ones(2, np.float32))
+    net = SimpleNamespace(name="net", blobs={"fc7": SimpleNamespace()}, params={"cls_score": [weights, bias]})
+
+    def im_detect(net, im, boxes):
+        net.blobs["fc7"].data = features[boxes[:, 0] // 4]
+        return net.blobs["fc7"].data @ weights.tensor().T + bias.tensor(), None
+
+    monkeypatch.setattr(svm, "read_image", lambda path: np.zeros((2, 2, 3), np.uint8))
+    monkeypatch.setattr(svm, "im_detect", im_detect)
+    svm.SVMTrainer(net, imdb).train()
+    assert not weights.tensor()[0].any() and bias.tensor()[0] == 0
+    scores = features @ weights.tensor()[1] + bias.tensor()[1]
+    assert (scores[:4] > 0).all() and (scores[4:] < 0).all()
 
 
 def test_svm_separates_and_forgets_easy_negatives():

@@ -58,7 +58,7 @@ def set_mode_gpu():
         raise CaffeError("set_device(%d): there are %d CUDA devices, numbered from 0"
                          % (_State.gpu_index, torch.cuda.device_count()))
     torch.cuda.set_device(_State.gpu_index)
-    _switch_tf32()
+    _switch_products()
     _State.device, _State.generator = torch.device("cuda", _State.gpu_index), None
 
 
@@ -105,7 +105,7 @@ def set_precision(name):
     if name not in PRECISIONS:
         raise CaffeError("set_precision: unknown precision %r; use one of %s" % (name, ", ".join(PRECISIONS)))
     _State.precision = name
-    _switch_tf32()
+    _switch_products()
 
 
 def precision():
@@ -113,10 +113,11 @@ def precision():
     return _State.precision
 
 
-def _switch_tf32():
-    """PyTorch rounds convolutions on a GPU to TF32 unless told otherwise; float32 means float32 here."""
+def _switch_products():
+    """What PyTorch does on a GPU unless told otherwise: it rounds convolutions to TF32, and may add up in bfloat16."""
     mode = "tf32" if _State.precision == "tf32" else "ieee"
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = mode
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def set_deterministic(value=True):
@@ -167,7 +168,11 @@ def random_state():
 
 
 def set_random_state(state):
-    """Put back what `random_state` gave (on a device of the same kind)."""
+    """Put back what `random_state` gave; that of another kind of device is left, with a warning."""
+    if len(state) != generator().get_state().numel():
+        log("common.cpp:1", "A random state of %d bytes is that of another kind of device than %s: dropout draws other "
+            "numbers than the run that is continued" % (len(state), _State.device.type), "W")
+        return
     generator().set_state(torch.from_numpy(np.frombuffer(state, np.uint8).copy()))
 
 

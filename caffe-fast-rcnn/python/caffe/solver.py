@@ -150,6 +150,8 @@ class Solver:
         rate, self._current_step = learning_rate(self.param, self.iter, self._current_step)
         if self._display:
             log("sgd_solver.cpp:106", "Iteration %d, lr = %.6g" % (self.iter, rate))
+        # The mode may be another than it was.
+        self._history = [[h.to(common.device()) for h in slot] for slot in self._history]
         with torch.no_grad():
             self._clip_gradients()
             params = zip(self.net.learnable_params, self.net.param_multipliers)
