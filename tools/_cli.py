@@ -71,6 +71,10 @@ def run(main):
             time.sleep(RANK_0_FIRST)
         print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
         sys.exit(1)
+    except OSError as e:
+        print("error: %s: %s; see that it is there, can be read and written, and that the disk has room"
+              % (e.filename or "input or output", e.strerror or e), file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)
         sys.exit(130)

@@ -24,11 +24,13 @@ def count_classes(caffemodel):
 
 
 def random_inputs(net, num_rois, seed=3):
-    """{input: array} for a test net: noise for an image, boxes within and across its borders for `rois`."""
+    """{input: array} for a test net: noise for an image and its im_info, boxes within and across its borders."""
     rng = np.random.default_rng(seed)
     inputs = {name: rng.uniform(-120, 130, net.blobs[name].data.shape).astype(np.float32) for name in net.inputs}
+    height, width = inputs["data"].shape[2:]
+    if "im_info" in inputs:
+        inputs["im_info"][...] = height, width, 1
     if "rois" in inputs:
-        height, width = inputs["data"].shape[2:]
         inputs["rois"] = random_rois(rng, num_rois, height, width)
     return inputs
 

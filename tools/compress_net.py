@@ -138,6 +138,9 @@ def compare(net, net_svd, num_rois):
     (full, seconds), (thin, seconds_svd) = run_once(net, inputs), run_once(net_svd, inputs)
     print("One forward of %d RoIs: %.1f ms, compressed %.1f ms" % (num_rois, 1e3 * seconds, 1e3 * seconds_svd))
     for name, array in full.items():
+        if array.shape != thin[name].shape or not array.size:
+            print("%s: of shape %s, compressed %s: other proposals" % (name, array.shape, thin[name].shape))
+            return
         print("%s: largest difference %.2g, largest value %.2g"
               % (name, np.abs(array - thin[name]).max(), np.abs(array).max()))
     if "cls_prob" in full:

@@ -37,6 +37,7 @@ def main():
     imdb = get_imdb(args.imdb)
     stem = os.path.splitext(os.path.basename(args.caffemodel))[0]
     path = os.path.abspath(args.out or os.path.join(get_output_dir(imdb), stem + '_proposals.npz'))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     net = caffe.Net(args.prototxt, args.caffemodel, caffe.TEST)
     box_list = imdb_proposals(net, imdb)
     save_proposals(path, box_list)

@@ -10,8 +10,9 @@ import caffe
 from datasets.check import require_trainable
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
+from fast_rcnn.prototxt import read_solver
 from fast_rcnn.resume import last_state
-from fast_rcnn.train import get_training_roidb, train_net
+from fast_rcnn.train import get_training_roidb, snapshot_prefix, train_net
 from utils.errors import UserError
 
 WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
@@ -68,7 +69,9 @@ def main():
     require_trainable(*parts)
     output_dir = get_output_dir(imdb)
     print("Output will be saved to %s" % output_dir, flush=True)
-    resume = last_state(output_dir) if args.resume == 'auto' else args.resume
+    resume = args.resume
+    if resume == 'auto':
+        resume = last_state(output_dir, snapshot_prefix(read_solver(args.solver)))
     print("Starts from %s" % (resume or args.weights or "the net's fillers"), flush=True)
     with caffe.NCCL(None, caffe.NCCL.new_uid()).root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]

@@ -10,7 +10,10 @@ from utils.errors import UserError
 from datasets.cache import file_stamp
 
 ORIENTATION = 0x0112     # EXIF tag; 5 to 8 turn the picture by 90 degrees when cv2 reads it
+XMP = "xmp", "XML:com.adobe.xmp", "Raw profile type xmp"     # Pillow's names for that block of a file
 END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
+
+Image.MAX_IMAGE_PIXELS = None       # an image of a data set is no attack, however large
 
 
 def unique_boxes(boxes, scale=1.0):
@@ -70,7 +73,9 @@ def _size_in_header(path, _):
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
+            for key in XMP:         # Pillow looks there too, cv2 does not
+                image.info.pop(key, None)
+            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) >= 5
     except FileNotFoundError:
         raise UserError("image %s does not exist; add it or take its name out of the image set" % path) from None
     except OSError as e:

@@ -51,12 +51,16 @@ def find_proposals(stem):
 
 def _load_mat(path, names):
     mat_names, box_list = load_mat(path)
-    known = set(names)
     for k, (mat_name, name) in enumerate(zip(mat_names, names)):
-        if mat_name != name and mat_name in known:
+        if _stem(mat_name) != _stem(name):
             raise UserError("proposal file %s: its image %d is %s, the image set's is %s; %s"
                             % (path, k + 1, mat_name, name, REMEDY))
     return [_zero_based(boxes, "y1 x1 y2 x2", 1) for boxes in box_list]
+
+
+def _stem(name):
+    """An image's name without folder and extension, either of which a file of proposals may add or leave out."""
+    return os.path.splitext(os.path.basename(name))[0]
 
 
 def _load_npz(path, names):

@@ -91,5 +91,5 @@ def checked_classes(names, source):
 
 
 def _lines(path):
-    with open(path) as f:
+    with open(path, encoding="utf-8-sig") as f:     # some editors begin a file with a mark
         return [line.strip() for line in f if line.strip()]

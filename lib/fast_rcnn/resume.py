@@ -54,10 +54,14 @@ def load_resume(solverstate):
     return _under(content, "raw."), [samplers[k] for k in sorted(samplers)], seed
 
 
-def last_state(output_dir):
-    """Path of the complete resume state with the highest iteration in a folder, None where there is none."""
+def last_state(output_dir, prefix=None):
+    """Path of the complete resume state with the highest iteration in a folder, None where there is none.
+
+    prefix: of the snapshots <prefix>_iter_<n> alone.
+    """
+    prefix = ".*" if prefix is None else re.escape(os.path.basename(prefix))
     found = [(int(match[1]), name) for name in _listed(output_dir)
-             if (match := re.search(r"_iter_(\d+)\%s$" % STATE, name))
+             if (match := re.fullmatch(r"%s_iter_(\d+)%s" % (prefix, re.escape(STATE)), name))
              and os.path.exists(os.path.join(output_dir, name[:-len(STATE)] + RESUME))]
     return os.path.join(output_dir, max(found)[1]) if found else None
 

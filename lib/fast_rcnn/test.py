@@ -177,11 +177,11 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
     output_dir = get_output_dir(imdb, net)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with nccl.root_first():
-        roidb = None if cfg.TEST.HAS_RPN else imdb.roidb
+        roidb = imdb.gt_roidb() if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
     all_boxes = [[] for _ in range(imdb.num_classes)]
     for i in progress(range(nccl.rank, len(imdb.image_index), nccl.count), "test " + imdb.name, unit="im"):
         im = read_image(imdb.image_path_at(i))
-        proposals = None if roidb is None else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
+        proposals = None if cfg.TEST.HAS_RPN else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
         image_dets = image_detections(net, im, proposals, thresh, max_per_image)
         if len(image_dets) != imdb.num_classes:
             raise UserError("net %s scores %d classes, but %s has %d; change num_output of its cls_score and bbox_pred"

@@ -67,6 +67,12 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
     return wrapper.train_model(max_iters)
 
 
+def snapshot_prefix(solver_param):
+    """What the names of a solver's snapshots begin with, without a folder."""
+    prefix = os.path.basename(solver_param.snapshot_prefix) or "fast_rcnn"
+    return prefix + "_" + cfg.TRAIN.SNAPSHOT_INFIX if cfg.TRAIN.SNAPSHOT_INFIX else prefix
+
+
 class SolverWrapper:
     """A Caffe solver whose snapshots predict boxes in pixels, not in normalised targets.
 
@@ -191,10 +197,7 @@ class SolverWrapper:
             print("The net is fitted to %d classes: %s" % (num_classes, path))
             write_prototxt(net_param, path)
         setattr(solver_param, field, path)
-        prefix = os.path.basename(solver_param.snapshot_prefix) or "fast_rcnn"
-        if cfg.TRAIN.SNAPSHOT_INFIX:
-            prefix += "_" + cfg.TRAIN.SNAPSHOT_INFIX
-        solver_param.snapshot_prefix = os.path.join(self.output_dir, prefix)
+        solver_param.snapshot_prefix = os.path.join(self.output_dir, snapshot_prefix(solver_param))
         solver_param.snapshot = 0
         solver_param.iter_size = cfg.TRAIN.ITER_SIZE or solver_param.iter_size
         shorten_schedule(solver_param, max_iters, cfg.TRAIN.STEP_FRACTION)

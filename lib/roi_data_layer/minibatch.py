@@ -51,7 +51,7 @@ def draw_sampled(roidb, rng):
     only where there are candidates.
     """
     rois_per_image, rest = divmod(cfg.TRAIN.BATCH_SIZE, len(roidb))
-    if rest:
+    if rest and len(roidb) == cfg.TRAIN.IMS_PER_BATCH:      # the last of an epoch may have fewer
         raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of the %d images of a minibatch; set "
                         "TRAIN.BATCH_SIZE or TRAIN.IMS_PER_BATCH" % (cfg.TRAIN.BATCH_SIZE, len(roidb)))
     fg_per_image = int(np.round(cfg.TRAIN.FG_FRACTION * rois_per_image))

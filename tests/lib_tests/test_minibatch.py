@@ -114,8 +114,14 @@ def test_the_scale_is_drawn_for_each_image(tmp_path):
     assert all(len(set(sizes)) > 1 for sizes in drawn)
 
 
+def test_the_last_minibatch_of_an_epoch_may_have_fewer_images(tmp_path):
+    with settings({**SMALL, "TRAIN.BATCH_SIZE": 8, "TRAIN.IMS_PER_BATCH": 4}):
+        blobs = get_minibatch([entry_of(tmp_path)] * 3, 3)
+    assert blobs["data"].shape[0] == 3 and 3 <= len(blobs["rois"]) <= 8
+
+
 def test_a_minibatch_must_divide_among_its_images(tmp_path):
-    with settings({**SMALL, "TRAIN.BATCH_SIZE": 7}), pytest.raises(UserError, match="multiple of the 2 images"):
+    with settings({**SMALL, "TRAIN.BATCH_SIZE": 7, "TRAIN.IMS_PER_BATCH": 2}), pytest.raises(UserError, match="multiple of the 2 images"):
         get_minibatch([entry_of(tmp_path)] * 2, 3)
 
 

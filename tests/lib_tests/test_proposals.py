@@ -71,6 +71,17 @@ def test_images_in_another_order(imdb):
         imdb.selective_search_roidb()
 
 
+def test_other_images(imdb):
+    write_proposals_mat(imdb.mat, {name: np.array([[1, 1, 9, 9]]) for name in ("a", "old")})
+    with pytest.raises(UserError, match="its image 2 is old, the image set's is b"):
+        imdb.selective_search_roidb()
+
+
+def test_names_may_be_paths(imdb):
+    write_proposals_mat(imdb.mat, {"VOC2007/JPEGImages/%s.jpg" % name: np.array([[1, 1, 9, 9]]) for name in "ab"})
+    assert len(imdb.selective_search_roidb()) == 2
+
+
 def test_boxes_in_another_column_order(imdb):
     """x and y taken for each other show in a wide image."""
     write_proposals_mat(imdb.mat, {"a": np.array([[1, 1, 9, 9], [1, 1, 80, 60]]), "b": np.zeros((0, 4))})

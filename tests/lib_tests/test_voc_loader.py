@@ -8,6 +8,7 @@ from datasets.check import check_imdb
 from datasets.factory import get_imdb, list_imdbs
 from datasets.pascal_voc import pascal_voc
 from fast_rcnn.config import cfg
+from PIL import Image
 from support.voc_folder import make_voc_folder, write_proposals_mat
 from utils.errors import UserError
 
@@ -118,15 +119,39 @@ def test_flipped_entries_carry_everything(own_root):
     np.testing.assert_array_equal(mirrored["boxes"][0], [40, 11, 70, 49])
 
 
-def test_size_is_what_cv2_reads(own_root):
-    """A photograph turned by its EXIF tag is read turned."""
-    from PIL import Image
-    imdb = folder_imdb(own_root, {"a": (80, 60, [])}, classes=["cat"])
+def turned_by_exif():
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.new("RGB", (80, 60)).save(imdb.image_path_at(0), exif=exif)
+    return {"exif": exif}
+
+
+@pytest.mark.parametrize("form, how", [
+    ("JPEG", turned_by_exif()), ("PNG", turned_by_exif()), ("TIFF", {}), ("JPEG", {}),
+    ("JPEG", {"xmp": b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'})])
+def test_size_is_what_cv2_reads(own_root, form, how):
+    """A photograph turned by its EXIF tag is read turned."""
+    imdb = folder_imdb(own_root, {"a": (80, 60, [])}, classes=["cat"])
+    Image.new("RGB", (80, 60)).save(imdb.image_path_at(0), form, **how)
     entry = imdb.gt_roidb()[0]
-    assert cv2.imread(imdb.image_path_at(0)).shape[:2] == (entry["height"], entry["width"]) == (80, 60)
+    assert cv2.imread(imdb.image_path_at(0)).shape[:2] == (entry["height"], entry["width"])
+    assert (entry["height"] == 80) == ("exif" in how)
+
+
+def test_a_very_large_image_has_a_size(own_root):
+    """Pillow takes it for an attack."""
+    imdb = folder_imdb(own_root, {"a": (80, 60, [])}, classes=["cat"])
+    Image.new("1", (14000, 14000)).save(imdb.image_path_at(0), "PNG")
+    assert imdb.gt_roidb()[0]["width"] == 14000
+
+
+def test_lists_may_begin_with_a_byte_order_mark(own_root):
+    imdb = folder_imdb(own_root, {"a": (80, 60, [CAT])}, classes=["cat"])
+    for name in ("classes.txt", "ImageSets/Main/trainval.txt"):
+        path = own_root / "toy" / name
+        if path.exists():
+            path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    again = get_imdb("voc:%s@trainval" % (own_root / "toy"))
+    assert again.classes == imdb.classes and again.image_index == ["a"]
 
 
 def test_png_images(own_root):

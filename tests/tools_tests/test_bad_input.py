@@ -123,6 +123,11 @@ def test_net_to_test_is_missing(run, tiny_net, voc_folder):
     assert_error(result, "nothing.caffemodel")
 
 
+def test_output_that_cannot_be_written(train, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert_error(train("EXP_DIR", str(tmp_path / "file" / "below")), str(tmp_path / "file"), "Not a directory")
+
+
 def test_reval_without_detections(run, tmp_path, voc_folder):
     assert_error(run("reval.py", tmp_path, "--imdb", "voc:%s@test" % voc_folder), "detections.npz")
 

@@ -128,6 +128,14 @@ def test_demo_without_images_takes_the_photographs_of_data_demo(train, run, outp
     assert sorted(path.stem for path in (tmp_path / "pictures").iterdir()) == ["astronaut", "cat", "coffee"], said
 
 
+def test_resume_auto_goes_on_from_a_state_of_this_net(train, output):
+    succeed(train(iters=3))
+    folder = output / "things_trainval"
+    for end in (".solverstate", ".resume.npz"):         # a longer training of another net
+        shutil.copy(folder / ("tinynet_fast_rcnn_iter_3" + end), folder / ("vgg16_fast_rcnn_iter_40000" + end))
+    assert "tinynet_fast_rcnn_iter_3.solverstate at iteration 3" in succeed(train(iters=4, resume="auto")).stdout
+
+
 def test_resume_auto_goes_on_from_the_last_state(train, output):
     """Two iterations and then two more end in the very bytes of four at once; with nothing to resume, it starts anew."""
     folder, name = output / "things_trainval", "tinynet_fast_rcnn_iter_4.caffemodel"
