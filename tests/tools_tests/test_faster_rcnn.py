@@ -112,6 +112,32 @@ def test_proposals_of_an_rpn_are_read_by_the_other_tools(run, voc_folder, tmp_pa
     assert said.returncode == 0 and "Method: rpn, 3 images of things_test, " in said.stdout
 
 
+def test_proposals_go_to_a_folder_that_was_not_there(run, voc_folder, tmp_path):
+    prototxt = DIGITNET / "faster_rcnn_alt_opt" / "rpn_test.pt"
+    result = run("rpn_generate.py", "--gpu", "cpu", "--def", prototxt, "--net", write_random_weights(prototxt, tmp_path / "rpn.caffemodel"),
+                 "--imdb", "voc:%s@test" % voc_folder, "--out", tmp_path / "new" / "rpn.npz", "--set", "TEST.SCALES", "[100]")
+    assert result.returncode == 0 and (tmp_path / "new" / "rpn.npz").is_file(), result.stdout + result.stderr
+
+
+def test_a_bad_image_is_named_before_the_first_detection(run, voc_folder, exp_dir, tmp_path):
+    prototxt = DIGITNET / "faster_rcnn_end2end" / "test.prototxt"
+    weights = write_random_weights(prototxt, tmp_path / "net.caffemodel")
+    (voc_folder / "JPEGImages" / "b002.jpg").write_bytes(b"no image")
+    result = run("test_net.py", "--gpu", "cpu", "--def", prototxt, "--net", weights, "--imdb", "voc:%s@test" % voc_folder,
+                 "--set", "EXP_DIR", exp_dir, "TEST.HAS_RPN", "True", "TEST.SCALES", "[100]")
+    assert result.returncode == 1 and "b002.jpg" in result.stderr, result.stdout + result.stderr
+    assert "things_test check: 3 of 3 images" in result.stderr
+
+
+def test_a_net_with_an_rpn_is_compressed(run, tmp_path):
+    method = DIGITNET / "faster_rcnn_end2end"
+    weights = write_random_weights(method / "test.prototxt", tmp_path / "net.caffemodel")
+    result = run("compress_net.py", "--def", method / "test.prototxt", "--def-svd", tmp_path / "svd.prototxt", "--net", weights,
+                 "--ranks", "fc6=8")
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stdout + result.stderr
+    assert "cls_prob: the same class wins" in result.stdout or "other proposals" in result.stdout
+
+
 @pytest.mark.parametrize("tool, args, words", [
     ("train_faster_rcnn_alt_opt.py", ["--net_name", "ResNet"], "there is no folder models/*/ResNet/faster_rcnn_alt_opt"),
     ("train_faster_rcnn_alt_opt.py", ["--net_name", "ZF", "--iters", "3,4"], "expected one number or four"),
