@@ -132,6 +132,12 @@ def test_a_net_filters_by_phase_and_stage(tmp_path):
     assert names(caffe.Net(path, caffe.TRAIN)) == ["train"]
     assert names(caffe.Net(path, caffe.TEST)) == ["test"]
     assert names(caffe.Net(path, caffe.TEST, stages=["deploy"])) == ["deploy"]
+    assert names(caffe.Net(path, caffe.TEST, 0, ["deploy"])) == ["deploy"]      # pycaffe's order
+    assert names(caffe.Net(path, caffe.TEST, 0)) == ["test"]
+    with pytest.raises(caffe.CaffeError, match="nowhere.caffemodel"):
+        caffe.Net(path, caffe.TEST, 0, ["deploy"], "nowhere.caffemodel")
+    with pytest.raises(caffe.CaffeError, match="5 arguments behind the file; the most are phase, level, stages, weights"):
+        caffe.Net(path, caffe.TEST, 0, [], None, None)
 
 
 @pytest.mark.parametrize("text, message", [

@@ -135,6 +135,48 @@ def test_solve_tests_and_snapshots_when_due(tmp_path, capfd):
         "snap_iter_%d.%s" % (n, e) for n in (2, 4, 5) for e in ("caffemodel", "solverstate"))
 
 
+def test_solve_ends_with_a_loss_and_a_test_of_the_last_weights(tmp_path, capfd):
+    net = tmp_path / "both.prototxt"
+    net.write_text(PLAIN)
+    (tmp_path / "s.prototxt").write_text('net: "%s" test_iter: 1 test_interval: 2 base_lr: 0.01 lr_policy: "fixed" max_iter: 2 '
+                                         'display: 1 snapshot_after_train: false' % net)
+    caffe.SGDSolver(str(tmp_path / "s.prototxt")).solve()
+    text = capfd.readouterr().err
+    assert re.findall(r"Iteration (\d), (loss|Testing net)", text) == [
+        ("0", "Testing net"), ("0", "loss"), ("1", "loss"), ("2", "loss"), ("2", "Testing net")]
+
+
+def test_weights_of_the_solver_prototxt(tmp_path):
+    source = solver_from_text(NET, SGD, tmp_path)
+    source.net.params["f"][0].data[...] = 7
+    source.net.save(str(tmp_path / "w.caffemodel"))
+    solver = solver_from_text(NET, SGD + ' weights: "%s"' % (tmp_path / "w.caffemodel"), tmp_path)
+    assert (solver.net.params["f"][0].data == 7).all()
+    with pytest.raises(caffe.CaffeError, match="nowhere.caffemodel"):
+        solver_from_text(NET, SGD + ' weights: "nowhere.caffemodel"', tmp_path)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("snapshot_format: HDF5", "snapshot_format HDF5 is not written here"),
+    ('test_net: "%s" test_net: "%s" test_iter: 1 test_interval: 1', "1 test_iter for 2 test nets")])
+def test_settings_that_cannot_be_kept_are_refused_at_once(tmp_path, text, words):
+    if "%" in text:
+        (tmp_path / "t.prototxt").write_text(PLAIN)
+        text = text % ((tmp_path / "t.prototxt",) * 2)
+    with pytest.raises(caffe.CaffeError, match=words):
+        solver_from_text(NET, SGD + " " + text, tmp_path)
+
+
+def test_learning_rates_at_their_ends():
+    from google.protobuf import text_format
+    late = text_format.Parse('base_lr: 2 lr_policy: "sigmoid" gamma: 0.1 stepsize: 10000', caffe_pb2.SolverParameter())
+    assert learning_rate(late, 0)[0] == 0 and learning_rate(late, 10000)[0] == 1
+    past = text_format.Parse('base_lr: 2 lr_policy: "poly" power: 0.9 max_iter: 4', caffe_pb2.SolverParameter())
+    assert learning_rate(past, 4)[0] == 0
+    with pytest.raises(caffe.CaffeError, match="no rate behind max_iter 4"):
+        learning_rate(past, 5)
+
+
 @pytest.mark.parametrize("text, rates", [
     ('lr_policy: "fixed"', [2, 2, 2, 2, 2]),
     ('lr_policy: "step" gamma: 0.5 stepsize: 2', [2, 2, 1, 1, 0.5]),

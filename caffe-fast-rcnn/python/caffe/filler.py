@@ -33,8 +33,7 @@ def _uniform(x, p):
 def _gaussian(x, p):
     x.normal_(p.mean, p.std, generator=common.generator())
     if p.sparse >= 0:
-        # keep about `sparse` weights of each output
-        keep = min(1.0, p.sparse / (x.numel() / x.shape[0]))
+        keep = min(1.0, p.sparse / x.shape[0])      # about `sparse` weights of each input, as Caffe's code has it
         x.mul_(torch.rand(x.shape, generator=common.generator(), device=x.device, dtype=x.dtype) < keep)
 
 
@@ -66,7 +65,7 @@ def _bilinear(x, p):
         raise common.CaffeError("bilinear filler: expected a 4-axis blob of square kernels, got %s" % (tuple(x.shape),))
     size = x.shape[3]
     factor = math.ceil(size / 2)
-    centre = (2 * factor - 1 - factor % 2) / (2.0 * factor)
+    centre = (size - 1) / (2.0 * factor)
     line = 1 - (torch.arange(size, dtype=x.dtype, device=x.device) / factor - centre).abs()
     x.copy_((line[:, None] * line[None, :]).expand_as(x))
 

@@ -11,7 +11,15 @@ def learning_rate(p, it, current_step=0):
     if p.lr_policy == "multistep":
         while current_step < len(p.stepvalue) and it >= p.stepvalue[current_step]:
             current_step += 1
-    return _POLICIES[p.lr_policy](p, it, current_step), current_step
+    rate = _POLICIES[p.lr_policy](p, it, current_step)
+    if isinstance(rate, complex):
+        raise CaffeError("solver: lr_policy poly with power %g has no rate behind max_iter %d; raise max_iter"
+                         % (p.power, p.max_iter))
+    return rate, current_step
+
+
+def _sigmoid(x):
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0      # where exp would be too large
 
 
 _POLICIES = {
@@ -21,5 +29,5 @@ _POLICIES = {
     "inv": lambda p, it, step: p.base_lr * (1 + p.gamma * it) ** -p.power,
     "multistep": lambda p, it, step: p.base_lr * p.gamma ** step,
     "poly": lambda p, it, step: p.base_lr * (1 - it / p.max_iter) ** p.power,
-    "sigmoid": lambda p, it, step: p.base_lr / (1 + math.exp(-p.gamma * (it - p.stepsize))),
+    "sigmoid": lambda p, it, step: p.base_lr * _sigmoid(p.gamma * (it - p.stepsize)),
 }

@@ -29,10 +29,13 @@ class Net:
     """
 
     def __init__(self, network_file, *args, phase=None, weights=None, level=0, stages=None):
-        if len(args) == 2:
+        if len(args) == 2 and not isinstance(args[0], int):         # the older order
             weights, phase = args
         elif args:
-            phase = args[0]
+            phase, level, stages, weights, *others = *args, *(level, stages, weights)[len(args) - 1:]
+            if others:
+                raise CaffeError("Net(%r): %d arguments behind the file; the most are phase, level, stages, weights"
+                                 % (str(network_file), len(args)))
         if phase not in (common.TRAIN, common.TEST):
             raise CaffeError("Net(%r): give the phase, caffe.TRAIN or caffe.TEST (got %r)" % (str(network_file), phase))
         if isinstance(network_file, caffe_pb2.NetParameter):

@@ -52,6 +52,8 @@ class Solver:
             raise CaffeError("solver: type %r is unknown; known: %s" % (self.param.type, ", ".join(RULES)))
         if self.param.iter_size < 1:
             raise CaffeError("solver: iter_size is %d; expected 1 or more" % self.param.iter_size)
+        if self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5:
+            raise CaffeError("solver: snapshot_format HDF5 is not written here; leave it out, or say BINARYPROTO")
         learning_rate(self.param, 0)
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed)
@@ -62,6 +64,9 @@ class Solver:
         self.net = Net(self._train_net_param(), phase=common.TRAIN, level=self.param.train_state.level,
                        stages=list(self.param.train_state.stage))
         self.test_nets = self._make_test_nets()
+        for file in ",".join(self.param.weights).split(","):
+            for net in [self.net, *self.test_nets] if file.strip() else []:
+                net.copy_from(file.strip())
         self._history = [self._zeros() for _ in range(HISTORY.get(self.param.type, 1))]
 
     def _zeros(self):
@@ -79,6 +84,8 @@ class Solver:
         sources = list(p.test_net_param) + list(p.test_net)
         if len(p.test_iter) > len(sources):
             sources += [p.net_param if p.HasField("net_param") else p.net] * (len(p.test_iter) - len(sources))
+        if sources and len(p.test_iter) != len(sources):
+            raise CaffeError("solver: %d test_iter for %d test nets; give one for each" % (len(p.test_iter), len(sources)))
         states = list(p.test_state) or [caffe_pb2.NetState()] * len(sources)
         return [Net(_net_param(source), phase=common.TEST, level=state.level, stages=list(state.stage))
                 for source, state in zip(sources, states)]
@@ -103,6 +110,11 @@ class Solver:
         written = self.param.snapshot and self.iter % self.param.snapshot == 0
         if self.param.snapshot_after_train and not written and not common.solver_rank():
             self.snapshot()
+        if self._display:           # what the last update led to
+            self._losses.append(self.net.forward_from_to())
+            self._log_loss()
+        if self.param.test_interval and self.iter % self.param.test_interval == 0:
+            self._test_all()
         log("solver.cpp:321", "Optimization Done.")
 
     def step(self, iters):
@@ -193,8 +205,11 @@ class Solver:
         if common.solver_rank():
             return
         if p.test_interval and self.iter % p.test_interval == 0 and (self.iter or p.test_initialization):
-            for number, net in enumerate(self.test_nets):
-                self._test(number, net)
+            self._test_all()
+
+    def _test_all(self):
+        for number, net in enumerate(self.test_nets):
+            self._test(number, net)
 
     def _test(self, number, net):
         log("solver.cpp:336", "Iteration %d, Testing net (#%d)" % (self.iter, number))
