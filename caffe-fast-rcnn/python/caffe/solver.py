@@ -85,7 +85,8 @@ class Solver:
         if len(p.test_iter) > len(sources):
             sources += [p.net_param if p.HasField("net_param") else p.net] * (len(p.test_iter) - len(sources))
         if sources and len(p.test_iter) != len(sources):
-            raise CaffeError("solver: %d test_iter for %d test nets; give one for each" % (len(p.test_iter), len(sources)))
+            raise CaffeError("solver: %d test_iter for %d test nets; give one for each"
+                             % (len(p.test_iter), len(sources)))
         states = list(p.test_state) or [caffe_pb2.NetState()] * len(sources)
         return [Net(_net_param(source), phase=common.TEST, level=state.level, stages=list(state.stage))
                 for source, state in zip(sources, states)]
