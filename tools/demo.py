@@ -145,6 +145,7 @@ def main():
         args.gpu = 'cpu'
     if not args.show:
         matplotlib.use('Agg')
+    import matplotlib.pyplot as plt  # after the backend is chosen
     net, classes = load(args)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -152,12 +153,14 @@ def main():
         im = read_image(path)
         found, seconds = detect(net, im, args.mode, args.thresh)
         picture = out / (Path(path).stem + '.png')
-        draw(im, found, classes, Path(path).name).savefig(picture, dpi=100)
+        figure = draw(im, found, classes, Path(path).name)
+        figure.savefig(picture, dpi=100)
+        if not args.show:
+            plt.close(figure)
         print("%s: %s (proposals %.2f s, net %.2f s) -> %s"
               % (path, ', '.join('%d %s' % (len(dets), classes[c]) for c, dets in found) or 'nothing', *seconds,
                  picture), flush=True)
     if args.show:
-        import matplotlib.pyplot as plt
         plt.show()
 
 

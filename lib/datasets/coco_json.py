@@ -79,8 +79,9 @@ def _read(path, folder, annotated):
     if not images:
         raise UserError("annotation file %s names no image" % path)
     annotations = [_complete(annotation, path) for annotation in tree["annotations"]] if annotated else []
+    categories = [dict(category, name=str(category["name"])) for category in tree["categories"]]
     return {"images": images, "annotations": annotations,
-            "categories": sorted(tree["categories"], key=lambda category: category["id"])}
+            "categories": sorted(categories, key=lambda category: category["id"])}
 
 
 def _load(path):
@@ -104,8 +105,13 @@ def _require(path, items, what, keys):
 def _complete(annotation, path):
     bbox = _four_numbers(annotation.get("bbox"))
     kept = {key: annotation.get(key) for key in ("id", "image_id", "category_id")}
-    return dict(kept, bbox=bbox, iscrowd=int(bool(annotation.get("iscrowd", 0))), source=path,
-                area=float(annotation.get("area", bbox[2] * bbox[3])))
+    area = annotation.get("area")
+    try:
+        area = float(bbox[2] * bbox[3] if area is None else area)
+    except (TypeError, ValueError):
+        raise UserError("annotation file %s, annotation %s: area is %r; expected a number of pixels, or none"
+                        % (path, kept["id"], area)) from None
+    return dict(kept, bbox=bbox, iscrowd=int(bool(annotation.get("iscrowd", 0))), source=path, area=area)
 
 
 def _four_numbers(bbox):

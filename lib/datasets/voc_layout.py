@@ -91,5 +91,8 @@ def checked_classes(names, source):
 
 
 def _lines(path):
-    with open(path, encoding="utf-8-sig") as f:     # some editors begin a file with a mark
-        return [line.strip() for line in f if line.strip()]
+    try:
+        with open(path, encoding="utf-8-sig") as f:     # some editors begin a file with a mark
+            return [line.strip() for line in f if line.strip()]
+    except UnicodeDecodeError as e:
+        raise UserError("%s is not UTF-8 (%s); save it as UTF-8" % (path, e)) from None

@@ -310,12 +310,24 @@ def test_sound_sets_are_checked_once(own, monkeypatch):
     (lambda tree: tree["images"][1].pop("file_name"), "item 1 of 'images' has no 'file_name'"),
     (lambda tree: tree["images"].append(tree["images"][0]), "two of its images have the id 10"),
     (lambda tree: tree.update(images=[]), "names no image"), (lambda tree: tree.update(categories=[]), "names no class"),
+    (lambda tree: tree["annotations"][0].update(area="wide"), "annotation 0: area is 'wide'; expected a number"),
     (lambda tree: tree["categories"].append({"id": 5, "name": "Cup"}), "class names must differ")])
 def test_bad_json_is_one_line(own_root, own, change, words):
     edit_json(own_root / "mine" / "trainval.json", change)
     with pytest.raises(UserError, match=words) as caught:
         get_imdb(own)
     assert "trainval.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_numbers_as_names_and_no_area(own_root, own):
+    """As some tools write them."""
+    def change(tree):
+        tree["annotations"][0]["area"] = None
+        tree["categories"][0]["name"] = 7
+
+    edit_json(own_root / "mine" / "trainval.json", change)
+    imdb = get_imdb(own)
+    assert "7" in imdb.classes and imdb.gt_roidb()
 
 
 def test_no_json(own_root, own):

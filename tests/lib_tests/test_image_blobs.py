@@ -82,6 +82,12 @@ def test_recorded_test_side(key):
     np.testing.assert_allclose(rois, z[key + ".rois_blob"], rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(1, 3000, 3), (3000, 1, 3), (2, 5000, 3)])
+def test_a_line_stays_a_line(shape):
+    im, scale = prep_im_for_blob(np.zeros(shape, np.uint8), 0, 600, 1000)
+    assert max(im.shape) == 1000 and min(im.shape[:2]) == 1 and scale == 1000 / max(shape)
+
+
 def test_the_image_stays_as_it_is_and_the_padding_is_zero():
     im = np.full((10, 20, 3), 50, np.float32)
     scaled, im_scale = prep_im_for_blob(im, [1.0, 2.0, 3.0], 20, 1000)

@@ -144,6 +144,12 @@ def test_a_very_large_image_has_a_size(own_root):
     assert imdb.gt_roidb()[0]["width"] == 14000
 
 
+def test_lists_that_are_not_utf8_are_named(own_root):
+    folder_imdb(own_root, {"a": (80, 60, [CAT])}, classes=["cat"])
+    (own_root / "toy" / "classes.txt").write_bytes(b"caf\xe9\n")
+    one_line_error(lambda: get_imdb("voc:%s@trainval" % (own_root / "toy")), "classes.txt", "not UTF-8")
+
+
 def test_lists_may_begin_with_a_byte_order_mark(own_root):
     imdb = folder_imdb(own_root, {"a": (80, 60, [CAT])}, classes=["cat"])
     for name in ("classes.txt", "ImageSets/Main/trainval.txt"):
