@@ -39,5 +39,6 @@ def prep_im_for_blob(im, pixel_means, target_size, max_size):
     im_scale = target_size / short
     if np.round(im_scale * long) > max_size:
         im_scale = max_size / long
-    size = None if im_scale * short > 0.5 else [max(1, round(im_scale * n)) for n in im.shape[1::-1]]     # of a thin line
+    # A line may be thinner than half a pixel then.
+    size = None if im_scale * short > 0.5 else [max(1, round(im_scale * n)) for n in im.shape[1::-1]]
     return cv2.resize(im, size, fx=im_scale, fy=im_scale, interpolation=cv2.INTER_LINEAR), im_scale
