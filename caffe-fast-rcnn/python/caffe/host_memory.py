@@ -6,7 +6,7 @@ import ctypes
 import os
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4         # numbers of malloc.h
-_GROWTH = 1.25      # of the resident memory from the first pass behind a trimming to the next trimming
+_GROWTH = 1.1       # of the resident memory from the first pass behind a trimming to the next trimming
 
 
 def _c_library():
