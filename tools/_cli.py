@@ -157,7 +157,7 @@ def record_run(path, start, **facts):
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss   # kB on Linux, bytes on macOS
     record = {
         'command': shlex.join([os.path.basename(sys.executable)] + sys.argv),
-        'seconds': round(time.monotonic() - start, 1),
+        'seconds': round(time.monotonic() - start, 3),
         'peak_rss_mb': round(rss / (2 ** 20 if sys.platform == 'darwin' else 2 ** 10), 1),
         'seed': cfg.RNG_SEED,
         'versions': {'python': platform.python_version(), 'caffe': caffe.__version__,
