@@ -170,12 +170,13 @@ run() {
   local job=$! code=0
   trap 'kill -INT -- -$job' INT
   trap 'kill -TERM -- -$job' TERM
+  trap 'kill -STOP -- -$job; kill -STOP $$; kill -CONT -- -$job' TSTP
   wait "$job" || code=$?
   while kill -0 "$job" 2> /dev/null; do     # a signal ended the wait, not the job
     code=0
     wait "$job" || code=$?
   done
-  trap - INT TERM
+  trap - INT TERM TSTP
   return "$code"
 }
 

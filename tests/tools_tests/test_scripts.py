@@ -1,5 +1,10 @@
 """experiments/scripts/*.sh as their users start them."""
+import contextlib
+import os
 import signal
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 from support.reference import ROOT
@@ -122,6 +127,43 @@ def test_script_trains_and_tests(run_script, voc_folder, exp_dir, script, method
 def test_a_signal_to_the_script_stops_the_training_with_a_snapshot(stop_script, voc_folder, exp_dir, number, to_all, nproc):
     stop_script("fast_rcnn_ohem.sh", "cpu", "DigitNet", "voc:%s" % voc_folder, "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES",
                 "[90]", number=number, to_all=to_all, ITERS="1000000", WEIGHTS="none", NPROC=nproc)
+
+
+def pid_of(*words):
+    """Of the process whose command has all these words."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):      # one that ended meanwhile
+            command = (path / "cmdline").read_text().split("\0")
+            if all(word in command for word in words):
+                return int(path.name)
+    raise AssertionError("no process has %s" % (words,))
+
+
+def test_a_script_is_suspended_with_the_training_it_runs(voc_folder, exp_dir):
+    """As by a terminal's Ctrl-Z, and fg."""
+    def suspended(pid):
+        return Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()[0] == "T"
+
+    command = [ROOT / "experiments" / "scripts" / "fast_rcnn_ohem.sh", "cpu", "DigitNet", "voc:%s" % voc_folder,
+               "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES", "[90]"]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "ITERS": "1000000", "WEIGHTS": "none"},
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as script:
+        log = ROOT / script.stdout.readline().split(" to ", 1)[1].strip()
+        try:
+            for line in script.stdout:
+                if line.startswith("Iteration 20:"):
+                    break
+            training = pid_of("tools/train_net.py", exp_dir)
+            for number, expected in ((signal.SIGTSTP, True), (signal.SIGCONT, False)):
+                os.kill(script.pid, number)
+                deadline = time.monotonic() + 20
+                while (suspended(script.pid), suspended(training)) != (expected, expected):
+                    assert time.monotonic() < deadline, (number, suspended(script.pid), suspended(training))
+                    time.sleep(0.05)
+            os.kill(script.pid, signal.SIGTERM)
+            assert "Stopped by SIGTERM" in script.communicate(timeout=90)[0].splitlines()[-1]
+        finally:
+            log.unlink()
 
 
 def test_failing_training_stops_the_script(run_script, voc_folder, exp_dir):
