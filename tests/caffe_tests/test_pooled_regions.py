@@ -149,7 +149,7 @@ def test_nets_give_what_they_give_with_all_rows(behind, phase, precision, monkey
     caffe.set_precision(precision)
     try:
         got = run()
-        monkeypatch.setattr("caffe.layers.roi.roi_pooling_distinct",
+        monkeypatch.setattr("caffe.layer_types.roi.roi_pooling_distinct",
                             lambda *args: (roi_pooling_forward(*args, with_argmax=False)[0], None))
         want = run()
     finally:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from caffe.kernels.roi_pooling import roi_pooling_distinct, roi_pooling_forward
-from caffe.layers import inner_product
+from caffe.layer_types import inner_product
 from support.naive_roi import naive_forward, random_rois
 from support.nets import net_from_text
 from support.one_layer import make_layer
@@ -52,7 +52,7 @@ def run(net, rois):
 
 def without_repeats(net, monkeypatch):
     """Let this net pool every RoI."""
-    monkeypatch.setattr("caffe.layers.roi.roi_pooling_distinct",
+    monkeypatch.setattr("caffe.layer_types.roi.roi_pooling_distinct",
                         lambda *args: (roi_pooling_forward(*args, with_argmax=False)[0], None))
     return net
 

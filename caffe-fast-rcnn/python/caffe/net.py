@@ -3,7 +3,7 @@ from collections import OrderedDict
 
 import torch
 
-from . import common, layers  # noqa: F401  (importing layers registers the built-in types)
+from . import common, layer_types  # noqa: F401  (importing layer_types registers the built-in types)
 from .backward_marking import Node, mark_backward
 from .blob import Blob
 from .common import CaffeError
