@@ -13,7 +13,8 @@
 
 PYTHON ?= python3
 VENV := .venv
-PY := $(CURDIR)/$(VENV)/bin/python
+# Relative, so that spaces in the project's path do not matter.
+PY := $(VENV)/bin/python
 SCRIPTS := experiments/scripts
 DEMO := output/demo
 DIGITNET := data/digits_pretrained/DigitNet.caffemodel
@@ -34,8 +35,8 @@ $(VENV)/.installed: requirements.txt
 	@touch $@
 
 build: setup
-	@$(MAKE) --no-print-directory -C caffe-fast-rcnn PYTHON=$(PY)
-	@$(MAKE) --no-print-directory -C lib PYTHON=$(PY)
+	@$(MAKE) --no-print-directory -C caffe-fast-rcnn PYTHON=../$(PY)
+	@$(MAKE) --no-print-directory -C lib PYTHON=../$(PY)
 
 test: build
 	$(PY) -m pytest

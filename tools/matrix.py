@@ -20,11 +20,15 @@ import time
 import _cli
 import _small_sets
 from _init_paths import ROOT
-from _table import read_table
 from utils.errors import UserError
+from utils.launch import call
+
+from experiments.plan import Options, outcome
+from experiments.tables import read_table
 
 NET = "DigitNet"
 WEIGHTS = "data/digits_pretrained/DigitNet.caffemodel"
+STOPPED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def parse_args():
@@ -38,60 +42,54 @@ def parse_args():
     return parser.parse_args()
 
 
-def plan(row, rows, args):
+def plan(row, args):
     """What to run for a row: {command, env}; env's WEIGHTS may be "of <another row>"."""
     data = _small_sets.stand_in(row.dataset, ROOT / "output" / args.name / "data")
     env = {"ITERS": str(args.iters), "WEIGHTS": args.weights, "PLUS": row.plus}
     if row.dataset.endswith("+coco"):
-        env["WEIGHTS"] = "of " + coco_row(row, rows).key
-    return {"command": ["./" + row.script, args.gpu, NET, data, "--set", "EXP_DIR", "%s/%s" % (args.name, row.key)],
-            "env": env}
+        env["WEIGHTS"] = f"of {coco_row(row).key}"
+    settings = ["EXP_DIR", f"{args.name}/{row.key}"]
+    return {"command": ["./" + row.script, args.gpu, NET, data, "--set", *settings], "env": env}
 
 
-def coco_row(row, rows):
+def result_of(row, todo):
+    """(net, ap.json) that the row's script leaves."""
+    _, gpu, net, dataset, _, *settings = todo["command"]
+    trained, results = outcome(row.method, net, dataset, Options.from_variables(gpu, settings, todo["env"]))
+    return trained, results / "ap.json"
+
+
+def coco_row(row):
     """The row that trains on COCO what `row` starts from: the same method's."""
-    found = [other for other in rows if other.method == row.method and other.dataset == "coco_trainval"]
-    if not found:
-        raise UserError("experiments/table.txt has %s, but no row of %s on coco_trainval, which it starts from"
-                        % (row.key, row.method))
-    return found[0]
+    for other in read_table():
+        if other.method == row.method and other.dataset == "coco_trainval":
+            return other
+    raise UserError(f"experiments/table.txt has {row.key}, but no row of {row.method} on coco_trainval, which it "
+                    "starts from")
 
 
-def run_row(row, todo, folder):
+def run_row(row, todo, args):
     """Run the script of a row; returns its record.  All it says is kept in <folder>/log.txt."""
-    env, start = dict(todo["env"]), time.monotonic()
+    env, start, folder = dict(todo["env"]), time.monotonic(), ROOT / "output" / args.name / row.key
     if env["WEIGHTS"].startswith("of "):
-        weights = newest(folder.parent / env["WEIGHTS"][3:], "*.caffemodel")
-        if weights is None:
-            return {"row": row.key, "script": row.script, "failed": "its first weights are those %s, which is not done"
-                    % env["WEIGHTS"]}
+        before = coco_row(row)
+        weights, _ = result_of(before, plan(before, args))
+        if not weights.exists():
+            return {"row": row.key, "script": row.script,
+                    "failed": f"its first weights are those of {before.key}, which is not done"}
         env["WEIGHTS"] = str(weights)
     shutil.rmtree(folder, ignore_errors=True)    # what an earlier, failed run may have left
     folder.mkdir(parents=True)
-    with open(folder / "log.txt", "w") as log:
-        code = call(todo["command"], {**os.environ, **env}, log)
+    with open(folder / "log.txt", "w", encoding="utf-8") as log:
+        code = call(todo["command"], cwd=ROOT, env={**os.environ, **env}, stdout=log, stderr=subprocess.STDOUT)
+    if code in STOPPED:
+        sys.exit(code)
     record = {"row": row.key, "script": row.script, **todo, "seconds": round(time.monotonic() - start, 1)}
-    net, scores = newest(folder, "*.caffemodel"), newest(folder, "ap.json")
-    if code or not net or not scores:
-        said = (folder / "log.txt").read_text().strip().splitlines() or ["it said nothing"]
+    net, scores = result_of(row, todo)
+    if code or not net.exists() or not scores.exists():
+        said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"]
         return {**record, "failed": "exit code %d: %s" % (code, said[-1])}
     return {**record, "net": str(net.relative_to(ROOT)), "mean_ap": json.loads(scores.read_text())["mean_ap"]}
-
-
-def call(command, env, log):
-    """Exit code of the command; it and all its processes end with this one."""
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        return process.wait()
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-
-
-def newest(folder, pattern):
-    """The file below `folder` that was written last; None where there is none."""
-    return max(folder.rglob(pattern), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def finished(path, todo):
@@ -124,13 +122,13 @@ def choose(rows, words):
     return chosen
 
 
-def run_all(chosen, rows, args, out):
+def run_all(chosen, args, out):
     """Records of all rows, each printed when it is done and written to matrix.json with those before it."""
     records = []
     for row in chosen:
-        todo, folder = plan(row, rows, args), out / row.key
+        todo, folder = plan(row, args), out / row.key
         before = finished(folder / "row.json", todo)
-        record = before or run_row(row, todo, folder)
+        record = before or run_row(row, todo, args)
         if not before and "failed" not in record:
             write_json(folder / "row.json", record)
         records.append(record)
@@ -147,7 +145,7 @@ def main():
         _cli.need_file(args.weights, "--weights", "make it by: make %s" % WEIGHTS)
     out = ROOT / "output" / args.name
     print("%d rows, %d iterations each, into %s" % (len(chosen), args.iters, out), flush=True)
-    records = run_all(chosen, rows, args, out)
+    records = run_all(chosen, args, out)
     failed = sum("failed" in record for record in records)
     print("%d rows in %.0f s, %d failed%s" % (len(records), sum(r.get("seconds", 0) for r in records), failed,
                                               "; what they said: %s/<row>/log.txt" % out if failed else ""))

@@ -14,8 +14,10 @@ from pathlib import Path
 import _cli
 import numpy as np
 from _init_paths import ROOT
-from _table import DATASETS, METHODS, imdbs, read_table
 from fast_rcnn.detections import DETECTIONS_FILE
+
+from experiments.plan import default_exp_dir
+from experiments.tables import DATASETS, METHODS, plus_title, read_table, settings_of
 
 MEASURED = ROOT / "experiments" / "measured.txt"
 
@@ -33,9 +35,10 @@ def markdown(heads, rows):
 
 def newest_score(row, output):
     """'71.2 on 4952 images' of the last net that the row's script tested into `output`, '-' where there is none."""
-    train_imdb, test_imdb = imdbs(row)
-    folders = [path.parent for path in output.glob("%s/%s/%s_*/ap.json" % (row.experiment, test_imdb, row.net.lower()))]
-    folders = [folder for folder in folders if trained_on(folder) == train_imdb]
+    data = settings_of(row)
+    experiment = default_exp_dir(row.method, row.net, row.plus, row.dataset)
+    folders = [path.parent for path in output.glob(f"{experiment}/{data.test_imdb}/{row.net.lower()}_*/ap.json")]
+    folders = [folder for folder in folders if trained_on(folder) == data.train_imdb]
     if not folders:
         return "-"
     folder = max(folders, key=lambda path: int((re.findall(r"_iter_(\d+)", path.name) or [0])[-1]))
@@ -61,7 +64,7 @@ def measured_rows():
     """Cells of what experiments/measured.txt holds."""
     lines = [line for line in MEASURED.read_text().splitlines() if line and not line.startswith("#")]
     cells = [[cell.strip() for cell in line.split("|")] for line in lines]
-    return [[METHODS.get(method, method) + "".join(", +" + part for part in plus.split("+") if part != "-"), data, net,
+    return [[METHODS.get(method, method) + plus_title(plus.replace("-", "")), data, net,
              value, how, "`%s`" % command] for method, plus, data, net, value, how, command in cells]
 
 

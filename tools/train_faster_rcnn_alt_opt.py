@@ -15,8 +15,6 @@ import glob
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -26,6 +24,7 @@ from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from fast_rcnn.prototxt import read_solver
 from utils.errors import UserError
+from utils.launch import call
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 RPN_SETTINGS = ['TRAIN.HAS_RPN', 'True', 'TRAIN.PROPOSAL_METHOD', 'gt', 'TRAIN.BBOX_REG', 'False', 'TRAIN.USE_OHEM',
@@ -128,31 +127,9 @@ class Alternation:
         name = 'stage%d_%s' % (stage.number, stage.kind)
         words += ['--set', *args.set_cfgs, *settings, 'EXP_DIR', '%s/%s' % (cfg.EXP_DIR, name)]
         print("~~~~ %s\n+ %s" % (name, shlex.join(words)), flush=True)
-        code = run_child(words)
+        code = call(words)
         if code:
             sys.exit(code)
-
-
-def run_child(words):
-    """Exit code of a command, to which SIGTERM and Ctrl-C are passed on; theirs where it ends well all the same."""
-    children, received = [], []
-
-    def pass_on(number, _frame):
-        received.append(number)
-        for child in children:
-            child.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        # In a process group of its own: what is sent to ours, as Ctrl-C is, would reach it twice.
-        children.append(subprocess.Popen(words, process_group=0))
-        if received:
-            children[0].send_signal(received[0])
-        code = children[0].wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 128 - code if code < 0 else code or (128 + received[0] if received else 0)
 
 
 def main():

@@ -1,5 +1,4 @@
 #!/bin/bash
 # Trains Faster R-CNN by alternating optimisation, and tests it.
 # Usage: ./experiments/scripts/faster_rcnn_alt_opt.sh GPU_ID NET [DATASET] [--set KEY VALUE ...]; run it alone for help.
-METHOD=faster_rcnn_alt_opt
-source "$(dirname "$0")/_run.sh"
+exec "$(dirname "$0")/../run" "$0" faster_rcnn_alt_opt "" "$@"

@@ -34,14 +34,23 @@ def official_layout(split, year):
 
 
 def own_layout(annotations, images):
-    """A JSON file and the folder that its file names start from; called <folder of the JSON>_<its stem>.
-
-    A folder called annotations gives its parent's name: data/mine/annotations/train.json is mine_train.
-    """
+    """A JSON file and the folder that its file names start from; called own_name(annotations)."""
     annotations, images = (os.path.abspath(os.path.expanduser(path)) for path in (annotations, images))
     folder, stem = os.path.dirname(annotations), os.path.splitext(os.path.basename(annotations))[0]
-    owner = os.path.dirname(folder) if os.path.basename(folder) == "annotations" else folder
-    name = "%s_%s" % (os.path.basename(owner), stem)
+    name = own_name(annotations)
     return CocoLayout(name=name, result_set=stem, sources=((annotations, images),),
                       proposals=os.path.join(folder, "selective_search_data", name), box_folder="",
                       annotated=True, official=False)
+
+
+def own_name(annotations: str) -> str:
+    """The name of an imdb of own_layout: <folder of the JSON>_<its stem>.
+
+    A folder called annotations gives its parent's name: data/mine/annotations/train.json is mine_train.
+    """
+    path = os.path.abspath(os.path.expanduser(annotations))
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) == "annotations":
+        folder = os.path.dirname(folder)
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return f"{os.path.basename(folder)}_{stem}"

@@ -1,13 +1,15 @@
 """Data sets by name."""
 import difflib
 import os
+import re
 
 from fast_rcnn.config import cfg
 from utils.errors import UserError
 
 from datasets.coco import coco
-from datasets.coco_layout import OFFICIAL_SPLITS
+from datasets.coco_layout import OFFICIAL_SPLITS, own_name
 from datasets.pascal_voc import pascal_voc
+from datasets.voc_layout import folder_name
 
 VOC_SETS = {"voc_%s_%s" % (year, split): (split, year)
             for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
@@ -36,6 +38,22 @@ def get_imdb(name):
     if not (path and at and rest):
         raise UserError("data set '%s': expected %s" % (name, OWN[kind]))
     return pascal_voc(rest, None, _find(path)) if kind == "voc:" else coco(_find(path), None, _find(rest))
+
+
+def split_names(names: str) -> list[str]:
+    """The data sets that `a+b` joins. A + only joins before the name of a data set, so a path may hold one."""
+    begins = "|".join(re.escape(begin) for begin in (*OWN, *list_imdbs()))
+    return re.split(rf"\+(?={begins})", names)
+
+
+def imdb_name(name: str) -> str:
+    """The name that get_imdb(name) would give its imdb, without a look at the files."""
+    if name.startswith("voc:"):
+        path, _, split = name.removeprefix("voc:").rpartition("@")
+        return folder_name(path, split)
+    if name.startswith("coco:"):
+        return own_name(name.removeprefix("coco:").rpartition("@")[0])
+    return name
 
 
 def list_imdbs():

@@ -39,11 +39,17 @@ def folder_layout(image_set, path):
     """Any folder with JPEGImages, Annotations and ImageSets/Main; classes from classes.txt or the annotations."""
     path = os.path.abspath(os.path.expanduser(path))
     folder = os.path.basename(path)
-    name = "%s_%s" % (folder, image_set)
+    name = folder_name(path, image_set)
     _existing(path, name)
     return VocLayout(name=name, folder=folder, data_path=path, classes=_own_classes(path),
                      proposals=os.path.join(path, "selective_search_data", name),
                      annotated=True, use_07_metric=False)
+
+
+def folder_name(path: str, image_set: str) -> str:
+    """The name of an imdb of folder_layout: data/mine is mine_<image_set>."""
+    path = os.path.abspath(os.path.expanduser(path))
+    return f"{os.path.basename(path)}_{image_set}"
 
 
 def read_image_set(layout, image_set):

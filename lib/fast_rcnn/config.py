@@ -110,10 +110,16 @@ cfg.GPU_ID = 0
 
 def get_output_dir(imdb, net=None):
     """<ROOT_DIR>/output/<EXP_DIR>/<imdb.name>[/<net.name>], made where it does not exist."""
-    parts = [cfg.ROOT_DIR, 'output', cfg.EXP_DIR, imdb.name] + ([net.name] if net is not None else [])
-    path = osp.abspath(osp.join(*parts))
+    path = output_path(cfg.EXP_DIR, imdb.name)
+    if net is not None:
+        path = osp.join(path, net.name)
     os.makedirs(path, exist_ok=True)
     return path
+
+
+def output_path(exp_dir: str, imdb_name: str) -> str:
+    """<ROOT_DIR>/output/<exp_dir>/<imdb_name>; an absolute exp_dir stands for itself."""
+    return osp.abspath(osp.join(cfg.ROOT_DIR, 'output', exp_dir, imdb_name))
 
 
 def cfg_from_file(filename):

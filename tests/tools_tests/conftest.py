@@ -1,5 +1,6 @@
 """The tools as their users start them, a small data set and a tiny net."""
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from support.tiny_net import write_tiny_net
 from support.tool_server import ToolServer
 from support.voc_folder import make_voc_folder
 from support.weights import write_random_weights
+
+from experiments.run import main as run_main
 
 CLASSES = ["ball", "cup"]
 
@@ -132,21 +135,19 @@ def train(run, train_args):
 
 
 @pytest.fixture
-def commands_of(tmp_path):
-    """commands_of(script, args..., variables...): the command lines a script would run, with tools that do nothing."""
-    work = tmp_path / "project"
-    shutil.copytree(ROOT / "experiments" / "scripts", work / "experiments" / "scripts")
-    shutil.copytree(ROOT / "experiments" / "cfgs", work / "experiments" / "cfgs")
-    (work / "experiments" / "logs").mkdir()
-    (work / "models").symlink_to(ROOT / "models")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho Wrote snapshot to: final.caffemodel\n")
-    (tmp_path / "bin" / "python").chmod(0o755)
+def commands_of(capsys, monkeypatch):
+    """commands_of(script, args..., variables...): the command lines that a script would run, as --dry-run prints them.
 
+    The script's one command is run in this process, where PyTorch is loaded already.
+    """
     def call(script, *args, **variables):
-        result = subprocess.run([str(work / "experiments" / "scripts" / script), *args], cwd=work, text=True,
-                                capture_output=True,
-                                env={"PATH": "%s:/usr/bin:/bin" % (tmp_path / "bin"), **variables})
-        assert result.returncode == 0, result.stderr
-        return [line for line in result.stdout.splitlines() if line.startswith("+ ")]
+        path = ROOT / "experiments" / "scripts" / script
+        command, _, *own, rest = shlex.split(path.read_text().splitlines()[-1].removeprefix("exec "))
+        assert command.endswith("/../run") and rest == "$@"
+        at = args.index("--set") if "--set" in args else len(args)
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            assert run_main([script, *own, *args[:at], "--dry-run", *args[at:]]) == 0
+        return capsys.readouterr().out.splitlines()
     return call

@@ -1,10 +1,13 @@
 """The table of results: its rows, their commands and what was measured, from outside."""
-import importlib
 import json
+import shlex
 
 import numpy as np
 import pytest
 from support.reference import ROOT
+
+from experiments.plan import default_exp_dir
+from experiments.tables import read_table, settings_of
 
 ROWS = [line.split() for line in (ROOT / "experiments/table.txt").read_text().splitlines() if line and line[0] != "#"]
 PUBLISHED = [     # VGG16 on VOC: what the paper and its code say, as in the original's README
@@ -30,13 +33,6 @@ def printed(result):
     return [table[2:] for table in tables]
 
 
-@pytest.fixture
-def table(monkeypatch):
-    """The module tools/_table.py."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    return importlib.import_module("_table")
-
-
 @pytest.mark.parametrize("row", PUBLISHED, ids="_".join)
 def test_every_published_row_is_there(row):
     method, plus, dataset, paper, code = row
@@ -55,16 +51,15 @@ def test_the_rows_are_printed_with_their_commands(run):
         assert len(row) == 6 and 0 < float(row[3]) < 100 and "./experiments/scripts/" in row[-1]
 
 
-@pytest.mark.parametrize("cells", ROWS, ids="_".join)
-def test_the_command_leaves_its_scores_where_the_table_looks(commands_of, table, cells):
-    """What the script passes on agrees with Row.experiment and imdbs."""
-    row = table.Row(cells[0], cells[1].replace("-", ""), *cells[2:])
+@pytest.mark.parametrize("row", read_table(), ids=lambda row: row.key)
+def test_the_command_leaves_its_scores_where_the_table_looks(commands_of, row):
     *variables, script, gpu, net = row.command().removesuffix(" " + row.dataset).split()
     variables += ["WEIGHTS=coco.caffemodel"] if row.dataset.endswith("+coco") else []
     test = commands_of(script.rpartition("/")[2], gpu, net, row.dataset, **dict(v.split("=") for v in variables))[-1]
-    assert "tools/test_net.py" in test and " --imdb %s " % table.imdbs(row)[1] in test
-    own_folder = test.partition(" EXP_DIR ")[2]
-    assert row.experiment == own_folder or (not own_folder and row.experiment == {"fast_rcnn": "default"}.get(row.method, row.method))
+    words = shlex.split(test)
+    assert "tools/test_net.py" in words and words[words.index("--imdb") + 1] == settings_of(row).test_imdb
+    own_folder = test.partition(" EXP_DIR ")[2] or {"fast_rcnn": "default"}.get(row.method, row.method)
+    assert default_exp_dir(row.method, row.net, row.plus, row.dataset) == own_folder
 
 
 def test_what_was_measured_is_read_from_the_output_folder(run, tmp_path):

@@ -1,6 +1,7 @@
 """experiments/scripts/*.sh as their users start them."""
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -15,7 +16,7 @@ SCRIPTS = ["fast_rcnn.sh", "fast_rcnn_ohem.sh", "fast_rcnn_ohem_07tv12tv.sh"]
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script_alone_prints_its_usage(run_script, script):
     result = run_script(script)
-    assert result.returncode == 1 and "GPU_ID NET [DATASET] [--set KEY VALUE ...]" in result.stderr
+    assert result.returncode == 1 and "GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]" in result.stderr
 
 
 @pytest.mark.parametrize("args, words", [
@@ -27,6 +28,27 @@ def test_mistakes_are_one_line(run_script, args, words):
     result = run_script("fast_rcnn_ohem.sh", *args)
     assert result.returncode == 1
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and words in result.stderr
+
+
+def test_dry_run_prints_the_commands_and_runs_none(run_script):
+    result = run_script("fast_rcnn_ohem.sh", "cpu", "DigitNet", "digits", "--dry-run", "--set", "EXP_DIR", "a b", "RNG_SEED", "7")
+    assert result.returncode == 0, result.stderr
+    train, test = map(shlex.split, result.stdout.splitlines())
+    assert train[1] == "tools/train_net.py" and test[1] == "tools/test_net.py"
+    assert train[-5:] == test[-5:] == ["--set", "EXP_DIR", "a b", "RNG_SEED", "7"]
+    assert test[test.index("--net") + 1] == "output/a b/digits_trainval/digitnet_fast_rcnn_iter_1600.caffemodel"
+
+
+def test_paths_and_names_of_any_kind_stay_one_word(commands_of):
+    folder = "/data/my photos (ü)'s+more/one\ntwo"
+    train, test = map(shlex.split, "\n".join(commands_of("fast_rcnn.sh", "cpu", "VGG16", "voc:" + folder)).split("\n.venv"))
+    assert "voc:%s@trainval" % folder in train and "voc:%s@test" % folder in test
+
+
+def test_two_folders_are_joined_for_training_and_the_first_is_tested(commands_of):
+    train, test = map(shlex.split, commands_of("fast_rcnn.sh", "cpu", "VGG16", "voc:/a+b/one+voc:two"))
+    assert "voc:/a+b/one@trainval+voc:two@trainval" in train and "voc:/a+b/one@test" in test
+    assert "output/default/one_trainval+two_trainval/vgg16_fast_rcnn_iter_40000.caffemodel" in test
 
 
 def test_joint_training_takes_only_voc(run_script):
@@ -45,7 +67,7 @@ def test_every_row_of_the_table_trains_and_tests_on_its_sets(commands_of, row, s
     start = {"WEIGHTS": "coco.caffemodel"} if dataset.endswith("+coco") else {}
     train, test = commands_of(script, "cpu", "VGG16", dataset, **start)
     assert "--imdb %s --iters %s " % (train_imdb, iters) in train and "%s/%s.prototxt" % (method, solver) in train
-    assert "--imdb %s " % test_imdb in test and "--net final.caffemodel" in test
+    assert "--imdb %s " % test_imdb in test and "_iter_%s.caffemodel " % iters in test
     if paper != "-":
         train, _ = commands_of(script, "cpu", "VGG16", dataset, SCHEDULE="paper", **start)
         assert "--iters %s " % paper in train and "%s/solver_200k.prototxt" % method in train

@@ -1,0 +1,112 @@
+#!/usr/bin/env python
+"""Train and test a detector: what every script in experiments/scripts does.
+
+    python experiments/run.py SCRIPT METHOD ONLY_DATASET GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]
+
+Runs the commands of `plan` one after the other and keeps all they print in one log file; --dry-run prints them.
+"""
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "lib"), str(ROOT / "caffe-fast-rcnn" / "python")]
+
+from utils.errors import UserError  # noqa: E402
+from utils.launch import call  # noqa: E402
+
+from experiments.plan import Options, experiment_of, plan  # noqa: E402
+from experiments.tables import read_settings, settings_table  # noqa: E402
+
+USAGE = """\
+Usage: [VARIABLE=...] {script} GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]
+  GPU_ID     number of the GPU, or cpu
+  NET        VGG16, VGG_CNN_M_1024, ZF, ResNet-50 (R-FCN), SqueezeNet or DigitNet (a folder below models/*/)
+  DATASET    pascal_voc (default), or another row of experiments/scripts/{table}:
+             {datasets};
+             your own: voc:FOLDER in VOC's layout with the sets trainval and test (voc:A+voc:B trains on both and
+             tests on A), or coco:FOLDER with trainval.json, test.json and images/
+  --dry-run  print the commands and run none of them
+  --set      settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
+Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
+           OVERWRITE=1 (train in a folder that holds another run),
+           SCHEDULE=paper (the paper's longer one, where the table has it),
+           PRECISION (float32, tf32 or bf16: how training and testing multiply),
+           NPROC (processes that train and test together; on GPUs from GPU_ID on, one each),
+           PLUS=M (train and test at several scales), B (test in two stages with voting) or M+B,
+           TRAINED (a .caffemodel: only test it)
+"""
+
+
+def parse(words: Sequence[str], script: str, method: str, only: str) -> tuple[str, str, bool, str, list[str]]:
+    """(GPU_ID, NET, whether --dry-run, DATASET, words after --set) of a script's arguments.
+
+    only: the one data set of a script that takes no other, or ''.
+    """
+    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
+        table = settings_table(method)
+        raise SystemExit(_print_usage(script, table.name, " ".join(read_settings(method))))
+    gpu, net, *rest = words
+    dataset = rest.pop(0) if rest and not rest[0].startswith("--") else only or "pascal_voc"
+    if only and dataset != only:
+        raise UserError(f"{os.path.basename(script)} trains on {only} and takes no other data set, got {dataset}")
+    dry = rest[:1] == ["--dry-run"]
+    rest = rest[dry:]
+    if rest and rest[0] != "--set":
+        raise UserError(f"expected --set after the data set, got {rest[0]}; run {script} alone for help")
+    return gpu, net, dry, dataset, rest[1:]
+
+
+def _print_usage(script, table, datasets):
+    print(USAGE.format(script=script, table=table, datasets=datasets), end="", file=sys.stderr)
+    return 1
+
+
+def log_path(experiment: str, net: str, dataset: str, settings: Sequence[str]) -> Path:
+    """A new file below experiments/logs, named by what is run and when."""
+    name = "_".join([experiment, net, dataset.rpartition("/")[2], " ".join(settings)])
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:120]
+    return ROOT / "experiments" / "logs" / f"{slug}.txt.{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+
+
+def run_all(commands: Sequence[Sequence[str]], log: Path) -> int:
+    """Run the commands one after the other until one fails; screen and log get all they print. Returns its code.
+
+    Output goes through `tee` in a session of its own, which signals do not reach: the log is whole.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(["tee", "-a", log], stdin=subprocess.PIPE, start_new_session=True) as tee:
+        tee.stdin.write(f"Logging output to {os.path.relpath(log, ROOT)}\n".encode(errors="surrogateescape"))
+        for words in commands:
+            tee.stdin.write(f"+ {shlex.join(words)}\n".encode(errors="surrogateescape"))
+            tee.stdin.flush()
+            code = call(words, cwd=ROOT, stdout=tee.stdin, stderr=subprocess.STDOUT,
+                        env={**os.environ, "PYTHONUNBUFFERED": "True"})
+            if code:
+                return code
+    return 0
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a script: words are its path, METHOD, the one data set it takes ('' for any), and its arguments."""
+    script, method, only, *args = words
+    gpu, net, dry, dataset, settings = parse(args, script, method, only)
+    options = Options.from_variables(gpu, settings, os.environ)
+    commands = plan(method, net, dataset, options)
+    if dry:
+        for command in commands:
+            print(shlex.join(command))
+        return 0
+    return run_all(commands, log_path(experiment_of(method, options.plus, dataset), net, dataset, settings))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as e:
+        sys.exit(f"error: {' '.join(str(e).split())}")
