@@ -4,7 +4,7 @@ import csv
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
-from support.reference import shared
+from support.reference import shipped
 
 TYPES = {FieldDescriptor.TYPE_INT32: "int32", FieldDescriptor.TYPE_INT64: "int64", FieldDescriptor.TYPE_UINT32: "uint32",
          FieldDescriptor.TYPE_FLOAT: "float", FieldDescriptor.TYPE_DOUBLE: "double", FieldDescriptor.TYPE_BOOL: "bool",
@@ -41,7 +41,7 @@ def enums():
 
 
 def test_every_recorded_field_is_there_and_nothing_else_but_ours():
-    rows = list(csv.DictReader(open(shared("reference", "caffe_schema.csv"))))
+    rows = list(csv.DictReader(open(shipped("caffe_schema.csv"))))
     recorded = set()
     for row in rows:
         key = (row["scope"], row["name"])

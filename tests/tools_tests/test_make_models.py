@@ -2,7 +2,7 @@
 import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
-from support.reference import ROOT, shared
+from support.reference import ROOT, shared, shipped
 from support.tiny_net import load_make_models
 
 MODELS = ROOT / "models"
@@ -68,7 +68,7 @@ def test_multipliers_of_the_trunk(net, frozen, blobs, method):
 @pytest.mark.parametrize("net", VOC_NETS)
 def test_roi_networks_are_the_originals(net):
     """From the read-only branch on: names, types, bottoms, tops, propagate_down and params as in the recorded net."""
-    recorded = roi_part(read(shared("reference", "lib", "c6_ohem", "train.prototxt")))
+    recorded = roi_part(read(shipped("lib", "c6_ohem", "train.prototxt")))
     assert roi_part(without_weights_scale(voc_net(net))) == recorded
 
 
