@@ -39,7 +39,7 @@ def _roidb(settings):
 
 
 def _scores(settings):
-    """One row: seconds of evaluate_detections, result files written and read included."""
+    """One row: seconds of evaluate_detections."""
     images = settings.sizes.test_images
     with tempfile.TemporaryDirectory() as folder:
         name = write_voc_folder(folder + "/voc", images, 1)

@@ -8,7 +8,6 @@ FLAGS = ["-O3", "-ffp-contract=off"]
 EXTENSIONS = [
     Extension("utils.cython_bbox", ["utils/bbox.pyx"], extra_compile_args=FLAGS),
     Extension("nms.cpu_nms", ["nms/cpu_nms.pyx"], extra_compile_args=FLAGS),
-    Extension("datasets.result_lines", ["datasets/result_lines.pyx"], extra_compile_args=FLAGS),
     Extension("roi_data_layer.greedy_nms", ["roi_data_layer/greedy_nms.pyx"], extra_compile_args=FLAGS),
 ]
 

@@ -6,9 +6,10 @@ import tarfile
 import numpy as np
 from utils.progress import progress
 
-from datasets.result_lines import result_lines
 from datasets.voc_eval import score_class, select_class
 
+NINE_DIGITS = " ".join(["%.9g"] * 5)     # enough for every float32 to come back as it was
+ONE_BASED = [0, 1, 1, 1, 1]
 OVTHRESH = 0.5       # a detection is right when its IoU with an object exceeds this
 
 
@@ -19,10 +20,10 @@ def write_results(path, image_index, boxes_per_image):
     the score, which makes ties, and AP depends on how those are ordered.)
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as f:
+    with open(path, "w", encoding="utf-8") as f:
         for index, dets in zip(image_index, boxes_per_image):
             numbers = np.asarray(dets, dtype=np.float64).reshape(-1, 5)[:, [4, 0, 1, 2, 3]]
-            f.write(result_lines(index.encode(), numbers + [0, 1, 1, 1, 1]))
+            f.writelines(f"{index} {NINE_DIGITS % tuple(row)}\n" for row in (numbers + ONE_BASED).tolist())
 
 
 def score_boxes(classes, boxes, annotations, use_07_metric):

@@ -1,6 +1,7 @@
 """Files from the net: resumed where they broke off, checked, from the first of several addresses that delivers.
 
-The standard library only: this runs before `make setup`.
+The standard library only: this runs before `make setup`. (pooch 1.9 asks for no byte ranges, so it cannot resume, and
+does not bound the body.)
 """
 import fcntl
 import hashlib

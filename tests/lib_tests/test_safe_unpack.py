@@ -8,7 +8,22 @@ from support.archives import special, tar_bytes, zip_bytes
 from utils.errors import UserError
 from utils.safe_unpack import move_into, unpack
 
+
+def links_longer_than_path_max():
+    """Folders of long names, each with a short link to it: names of links reach further than the resolved path may."""
+    members, path, short = [], "", "abcdefghijklmnop"
+    for name in short:
+        folder = os.path.join(path, "d" * 247)
+        members += [special(folder, tarfile.DIRTYPE), special(os.path.join(path, name), tarfile.SYMTYPE, "d" * 247)]
+        path = folder
+    long_link = "/".join([*short, "l" * 254])
+    members += [special(long_link, tarfile.SYMTYPE, "../" * len(short)),
+                special("evil", tarfile.SYMTYPE, long_link + "/.."), ("evil/file", b"x")]
+    return tar_bytes(*members)
+
+
 ESCAPES = {
+    "links longer than PATH_MAX": links_longer_than_path_max(),
     "dots": tar_bytes(("../evil", b"x")),
     "dots inside": tar_bytes(("a/../../evil", b"x")),
     "absolute": tar_bytes(("/tmp/evil_of_test", b"x")),
