@@ -1,11 +1,11 @@
 """Annotation files of the VOC layout: one reader for training and for evaluation."""
-import os
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 from utils.errors import UserError
 
 from datasets.ds_utils import bad_boxes
+from datasets.text_files import read_xml
 
 
 def parse_rec(filename):
@@ -14,13 +14,7 @@ def parse_rec(filename):
     name: lower case, stripped; bbox: [xmin ymin xmax ymax] as written (1-based, fractions kept), nan where a number is
     missing or unreadable; pose, truncated and difficult may be missing ('Unspecified', 0, 0).
     """
-    if not os.path.exists(filename):
-        raise UserError("annotation %s does not exist; add it or take its image out of the image set" % filename)
-    try:
-        root = ElementTree.parse(filename).getroot()
-    except ElementTree.ParseError as e:
-        raise UserError("annotation %s is not valid XML: %s" % (filename, e)) from None
-    return [_parse_object(element) for element in root.findall("object")]
+    return [_parse_object(element) for element in _read_root(filename).findall("object")]
 
 
 def object_problems(filename, objects, width, height, class_to_ind):
@@ -36,6 +30,22 @@ def object_problems(filename, objects, width, height, class_to_ind):
                             "%d x %d pixels; correct or remove it"
                             % (where, obj["name"], " ".join("%g" % x for x in obj["bbox"]), width, height))
     return problems
+
+
+def _read_root(filename):
+    """The element <annotation> of a file, its tags without XML namespaces."""
+    text = read_xml(filename)
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as e:
+        raise UserError(f"annotation {filename} is not valid XML: {e}") from None
+    if "xmlns" in text:
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
+    if root.tag != "annotation":
+        raise UserError(f"annotation {filename}: its root element is <{root.tag}>, expected <annotation>, as in PASCAL "
+                        "VOC; export it in that format")
+    return root
 
 
 def _parse_object(element):
