@@ -49,7 +49,7 @@ def read_xml(path: str) -> str:
 
 
 def is_printed_text(text) -> bool:
-    """Whether it is a str, not blank, that can stand in a file name and on a line: no NUL, no other control character."""
+    """Whether it is a str that can name a file and stand on a line: not blank, no NUL, no other control character."""
     return isinstance(text, str) and bool(text.strip()) and not any(
         unicodedata.category(c) in ("Cc", "Cs") for c in text)      # Cs: half a character, which no file can hold
 

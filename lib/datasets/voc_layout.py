@@ -6,7 +6,7 @@ from fast_rcnn.config import cfg
 from utils.errors import UserError
 
 from datasets.text_files import is_printed_text, read_lines
-from datasets.voc_xml import parse_rec
+from datasets.voc_xml import read_annotation
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -75,7 +75,7 @@ def _own_classes(path):
         return checked_classes([name for name in read_lines(listed) if name != "__background__"], listed)
     annotations = os.path.join(path, "Annotations")
     files = sorted(f for f in os.listdir(annotations) if f.endswith(".xml")) if os.path.isdir(annotations) else []
-    names = {obj["name"] for f in files for obj in parse_rec(os.path.join(annotations, f))}
+    names = {obj["name"] for f in files for obj in read_annotation(os.path.join(annotations, f)).objects}
     return checked_classes(sorted(names - {""}), annotations)
 
 

@@ -133,3 +133,80 @@ def test_another_root_is_named(folder, around):
     """CVAT's own format, one more element around all, another case."""
     folder.xml.write_text("<%s>%s</%s>" % (around, folder.xml.read_text(), around))
     folder.only_problem("its root element is <%s>, expected <annotation>" % around)
+
+
+# ---- flags -----------------------------------------------------------------------------------------------------------
+
+def flagged(folder, text, tag="difficult"):
+    """The first object's flag of this name becomes `text`, or is not there."""
+    new = "" if text is None else "<%s>%s</%s>" % (tag, text, tag)
+    folder.xml.write_text(folder.xml.read_text().replace("<difficult>0</difficult>", new, 1))
+    return folder.imdb()
+
+
+def score(imdb, path, classes=1):
+    """Mean AP where of the first `classes` classes the first object is found."""
+    boxes = [[[]], [[]], [[]]]
+    for k, box in enumerate((RED_BOX, GREEN_BOX)[:classes]):
+        boxes[k + 1] = [np.array([[*box, 0.9]], np.float32)]
+    return imdb.evaluate_detections(boxes, str(path))
+
+
+@pytest.mark.parametrize("text", ["Unspecified", "False", "no", "NO", "0.0", "N/A", "", " 0\n", None, "-0", "unknown"])
+def test_an_object_whose_flag_is_not_set_is_trained_on_and_scored(folder, tmp_path, text):
+    """All but 0 and empty dropped the object from training and scoring."""
+    imdb = flagged(folder, text)
+    np.testing.assert_array_equal(imdb.gt_roidb()[0]["boxes"], [RED_BOX, GREEN_BOX])
+    assert score(imdb, tmp_path, classes=2) == 1
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "True", "yes", " YES ", "1e0"])
+def test_an_object_whose_flag_is_set_is_difficult(folder, tmp_path, text):
+    imdb = flagged(folder, text)
+    np.testing.assert_array_equal(imdb.gt_roidb()[0]["boxes"], [GREEN_BOX])
+    assert score(imdb, tmp_path, classes=2) == 1
+    assert np.isnan(np.load(tmp_path / "red_pr.npz")["ap"])
+
+
+def test_one_of_two_objects_found_scores_one_half(own_root, tmp_path):
+    """The one that was not found did not count: 1.0."""
+    folder = Folder(own_root / "toy", [RED, ("red", (70, 25, 100, 56))])
+    folder.xml.write_text(folder.xml.read_text().replace("<difficult>0<", "<difficult>Unspecified<"))
+    assert score(folder.imdb(), tmp_path) == 0.5
+
+
+def test_unknown_words_are_counted_and_named_once(own_root, capsys):
+    folder = Folder(own_root / "toy", [RED, GREEN, RED], classes=None)
+    text = folder.xml.read_text()
+    for word in ("Unspecified", "N/A", "Unspecified"):
+        text = text.replace("<difficult>0</difficult>", "<difficult>%s</difficult><occluded>No</occluded>" % word, 1)
+    folder.xml.write_text(text)
+    assert len(folder.imdb().gt_roidb()[0]["boxes"]) == 3
+    line, = [line for line in capsys.readouterr().out.splitlines() if "unknown words" in line]
+    assert line.startswith("toy_trainval: 3 flags") and "difficult 'Unspecified' (2), difficult 'N/A' (1);" in line
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "0.5", "nan", "inf", "1e400"])
+@pytest.mark.parametrize("tag", ["difficult", "truncated", "occluded"])
+def test_another_number_as_a_flag_is_a_problem_of_training_and_of_scoring(folder, tmp_path, tag, text):
+    folder.replace("<difficult>0</difficult>", "<difficult>0</difficult><%s>%s</%s>" % (tag, text, tag))
+    if tag == "difficult":
+        folder.replace("<difficult>0</difficult>", "")
+    problems = check_imdb(folder.imdb())
+    assert len(problems) == 2 and "a.xml, object 1 (red): %s is '%s'; expected 0 or 1" % (tag, text) in problems[0]
+    with pytest.raises(UserError, match="2 problems"):
+        folder.imdb().gt_roidb()
+    with pytest.raises(UserError, match="2 problems"):
+        score(folder.imdb(), tmp_path)
+    with pytest.raises(UserError, match="a.xml, object 1"):     # by itself, which has no check before
+        voc_eval("", str(folder.path / "Annotations" / "{:s}.xml"), str(folder.path / "ImageSets/Main/trainval.txt"), "red",
+                 str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("box, words", [((10, 10, 400, 20), "outside"), ((50, 10, 20, 20), "inverted")])
+def test_a_bad_box_of_a_difficult_object_is_named(folder, box, words):
+    """Training left it out unseen, scoring counted it."""
+    folder.replace("<xmin>21</xmin><ymin>21</ymin><xmax>61</xmax><ymax>71</ymax>",
+                   "<xmin>%d</xmin><ymin>%d</ymin><xmax>%d</xmax><ymax>%d</ymax>" % box)
+    folder.xml.write_text(folder.xml.read_text().replace("<difficult>0", "<difficult>1", 1))
+    folder.only_problem("object 1 (red)", words)
