@@ -1,4 +1,4 @@
-"""Look through the files of data sets before training, and name everything that is wrong with them."""
+"""Look through the files of data sets before any work, and name everything that is wrong with them."""
 import sys
 
 from utils.errors import UserError
@@ -13,22 +13,34 @@ def check_imdb(imdb):
 
 def require_sound(*imdbs):
     """Print the problems of check_imdb on stderr; raise UserError with the count and the first, if any."""
-    _require_none([(imdb.name, problem) for imdb in imdbs for problem in check_imdb(imdb)])
-    for imdb in imdbs:
-        imdb.is_known_sound = True
+    _require(imdbs, [])
+
+
+def require_checked(*imdbs):
+    """As require_sound; ground truth that is stored was checked before."""
+    _require(_unchecked(imdbs), [])
 
 
 def require_trainable(*imdbs):
-    """As require_sound, and for the files of proposals; ground truth that is stored was checked before."""
-    unknown = [imdb for imdb in imdbs if not (imdb.is_known_sound or imdb.has_stored_gt())]
-    _require_none([(imdb.name, problem) for imdb in imdbs
-                   for problem in imdb.missing_proposals() + (check_imdb(imdb) if imdb in unknown else [])])
-    for imdb in unknown:
+    """As require_checked, and for the files of proposals."""
+    _require(_unchecked(imdbs), [(imdb.name, problem) for imdb in imdbs for problem in imdb.missing_proposals()])
+
+
+def _unchecked(imdbs):
+    return [imdb for imdb in imdbs if not (imdb.is_known_sound or imdb.has_stored_gt())]
+
+
+def _require(imdbs, problems):
+    """No problems, and none of imdbs; what the check remarks is printed."""
+    require_none(problems + [(imdb.name, problem) for imdb in imdbs for problem in check_imdb(imdb)])
+    for imdb in imdbs:
         imdb.is_known_sound = True
+        for remark in imdb.remarks():
+            print("%s: %s" % (imdb.name, remark), flush=True)
 
 
-def _require_none(problems):
-    """problems: (name of the data set, what is wrong) pairs."""
+def require_none(problems):
+    """UserError unless problems, (name of the data set, what is wrong) pairs, are none; several are printed."""
     if not problems:
         return
     if len(problems) == 1:

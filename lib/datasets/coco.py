@@ -6,7 +6,9 @@ import scipy.sparse
 from utils.errors import UserError
 
 from datasets.cache import content_key, file_stamp
-from datasets.coco_json import are_usable, box_problems, boxes_of, read_sources
+from datasets.check import require_checked
+from datasets.coco_ids import is_id
+from datasets.coco_json import are_usable, boxes_of, image_problems, read_sources
 from datasets.coco_layout import official_layout, own_layout
 from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
 from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
@@ -29,7 +31,9 @@ class coco(file_imdb):
     def __init__(self, image_set, year, images=None):
         self._layout = own_layout(image_set, images) if year is None else official_layout(image_set, str(year))
         file_imdb.__init__(self, self._layout.name, self._layout.proposals)
-        self._dataset = read_sources(self._layout.sources, self._layout.annotated)
+        self._dataset, remarks = read_sources(self._layout.sources, self._layout.annotated, self.name)
+        for remark in remarks:
+            print("%s: %s" % (self.name, remark), flush=True)
         categories = self._dataset["categories"]
         self._categories = {category["id"]: category["name"] for category in categories}
         names = checked_classes(list(self._categories.values()), self._layout.sources[0][0])
@@ -39,19 +43,20 @@ class coco(file_imdb):
         self._image_index = list(self._images)
         self._annotations = {id_: [] for id_ in self._images}
         for annotation in self._dataset["annotations"]:
-            self._annotations.setdefault(annotation["image_id"], []).append(annotation)
+            if self._is_listed(annotation["image_id"]):
+                self._annotations[annotation["image_id"]].append(annotation)
         self.config["top_k"] = TOP_K
 
     def problems_at(self, i):
         """What is wrong with image i and its annotations, one line for each."""
         problems, id_ = file_imdb.problems_at(self, i), self._image_index[i]
-        return problems or self._box_problems(id_, *image_size(self._image_file(id_)))
+        return problems or self._problems_of(id_, *image_size(self._image_file(id_)))
 
     def general_problems(self):
         """A line for each annotation of an image that is not listed."""
-        return ["%s, annotation %s: its image_id %s is not among the images; correct or remove it"
+        return ["%s, annotation %s: its image_id %r is not among the images; correct or remove it"
                 % (annotation["source"], annotation["given_id"], annotation["image_id"])
-                for annotation in self._dataset["annotations"] if annotation["image_id"] not in self._images]
+                for annotation in self._dataset["annotations"] if not self._is_listed(annotation["image_id"])]
 
     def selective_search_roidb(self):
         """As file_imdb's; without such a file from data/coco_proposals/selective_search, where that is there."""
@@ -78,6 +83,7 @@ class coco(file_imdb):
         over IoU 0.50 to 0.95; None where the annotations are not public.
         """
         self._require_own(all_boxes)
+        require_checked(self)
         detections = list_detections(all_boxes, self._image_index, list(self._categories))
         path = os.path.join(output_dir, "results", "detections_%s_results.json" % self._layout.result_set)
         write_detections(path, detections)
@@ -87,6 +93,9 @@ class coco(file_imdb):
             return None
         print("Wrote %d detections to %s" % (len(detections), path))
         return save_scores(score_detections(self._dataset, detections), self._classes[1:], output_dir, self.name)
+
+    def _is_listed(self, image_id):
+        return is_id(image_id) and image_id in self._images
 
     def _image_file(self, index):
         return self._images[index]["path"]
@@ -99,15 +108,15 @@ class coco(file_imdb):
         stamps = [file_stamp(path) for path, _ in self._layout.sources]
         return content_key("coco gt", self.name, stamps, [file_stamp(image["path"]) for image in self._images.values()])
 
-    def _box_problems(self, id_, width, height):
+    def _problems_of(self, id_, width, height):
         """Of the official sets, the few empty boxes are no problem: they are left out, as in the original."""
-        annotations = [] if self._layout.official else self._annotations[id_]
-        return box_problems(self._images[id_], annotations, width, height, self._categories)
+        return image_problems(self._images[id_], self._annotations[id_], width, height, self._categories,
+                              boxes_too=not self._layout.official)
 
     def _read_annotation(self, index):
         """(roidb entry, how many boxes were clipped)."""
         width, height = image_size(self.image_path_from_index(index))
-        for problem in self._box_problems(index, width, height):
+        for problem in self._problems_of(index, width, height):
             raise UserError(problem)
         kept = self._annotations[index]
         if self._layout.official:

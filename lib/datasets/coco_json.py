@@ -1,32 +1,43 @@
 """Annotation files of COCO: read, completed and checked, as one dict that pycocotools understands."""
 import json
+import math
 import os
 
 import numpy as np
 from utils.errors import UserError
 
-from datasets.ds_utils import bad_boxes
+from datasets.check import require_none
+from datasets.coco_ids import is_id, item_problems, kind_problems, split_classes
+from datasets.ds_utils import bad_boxes, image_size
+from datasets.flags import flag_problem, is_unknown_word, read_flag, unknown_words_lines
+
+NAME_KEYS = {"images": "file_name", "categories": "name"}
 
 
-def read_sources(sources, annotated):
-    """{images, categories, annotations} of (JSON file, folder of its images) pairs, the categories by rising id.
+def read_sources(sources, annotated, name):
+    """({images, categories, annotations}, remarks) of (JSON file, folder of its images) pairs; name: of the imdb.
 
-    Added to an image: path, and source (its JSON); to an annotation what evaluation wants of it: iscrowd (0) and area
-    (of its box) where they are missing, an id from 1 on (pycocotools takes 0 for no object), given_id and source.
-    bbox is nan where it is not four numbers.  Outlines are dropped.
+    The categories come by rising id.  Added to an image: path, and source (its JSON); to an annotation what evaluation
+    wants of it: iscrowd (0) and area (of its box) where they are missing, an id from 1 on (pycocotools takes 0 for no
+    object), given_id and source, and flag_problem, a line, where iscrowd is none.  bbox is nan where it is not four
+    numbers.  Outlines are dropped.  remarks: a line for each thing that is read otherwise than it stands there.
     """
-    parts = [_read(path, folder, annotated) for path, folder in sources]
-    joined = {key: [item for part in parts for item in part[key]] for key in ("images", "annotations")}
-    joined["categories"] = parts[0]["categories"]
-    for k, annotation in enumerate(joined["annotations"], start=1):
-        annotation.update(given_id=annotation.get("id"), id=k)
-    _check_ids(sources, "images", joined["images"])
-    _check_ids(sources, "categories", joined["categories"])
-    return joined
+    trees = [(path, folder, _load(path, annotated)) for path, folder in sources]
+    _require_ids_and_names(trees, name)
+    images = [_complete_image(image, path, folder) for path, folder, tree in trees for image in tree["images"]]
+    given = [(path, annotation) for path, _, tree in trees for annotation in tree["annotations"]]
+    annotations = [_complete(annotation, path, k) for k, (path, annotation) in enumerate(given, start=1)]
+    require_none([(name, a["area_problem"]) for a in annotations if "area_problem" in a])
+    used = {a["category_id"] for a in annotations if is_id(a["category_id"])}
+    categories, remarks = split_classes(_complete_categories(trees[0][2]["categories"]), used)
+    words = [("iscrowd", a["iscrowd"].strip()) for _, a in given if is_unknown_word(a.get("iscrowd"))]
+    remarks += unknown_words_lines(words) + _mend_areas(images, annotations)
+    return {"images": images, "annotations": annotations, "categories": categories}, remarks
 
 
-def box_problems(image, annotations, width, height, categories):
-    """A line for each annotation with an unknown category or a box that is not in its image, and for a wrong size.
+def image_problems(image, annotations, width, height, categories, boxes_too=True):
+    """A line for a wrong size of an image, and for each annotation with a flag that is none, an unknown category or, if
+    boxes_too, a box that is not in its image.
 
     width, height: of the image file; categories: {id: name}.
     """
@@ -37,16 +48,24 @@ def box_problems(image, annotations, width, height, categories):
     bad = bad_boxes(boxes_of(annotations), width, height)
     for annotation, is_bad in zip(annotations, bad.tolist()):
         where = "%s, annotation %s of image %s" % (annotation["source"], annotation["given_id"], image["file_name"])
-        name = categories.get(annotation.get("category_id"))
+        problems += [annotation["flag_problem"]] if "flag_problem" in annotation else []
+        category_id = annotation["category_id"]
+        name = categories.get(category_id) if is_id(category_id) else None
         if name is None:
-            problems.append("%s: unknown category_id %s; known: %s"
-                            % (where, annotation.get("category_id"),
-                               ", ".join("%s %s" % item for item in categories.items())))
-        if is_bad or not min(annotation["bbox"][2:]) > 0:
+            problems.append("%s: unknown category_id %r; known: %s"
+                            % (where, category_id, ", ".join("%r %s" % item for item in categories.items())))
+        if boxes_too and (is_bad or not min(annotation["bbox"][2:]) > 0):
             problems.append("%s (%s): bbox x y width height = %s is empty, not four numbers or outside the image of "
                             "%d x %d pixels; correct or remove it"
-                            % (where, name, " ".join("%g" % x for x in annotation["bbox"]), width, height))
+                            % (where, name, _as_given(annotation), width, height))
     return problems
+
+
+def _as_given(annotation):
+    """The bbox for a message."""
+    if "unread_bbox" in annotation:
+        return f"{annotation['unread_bbox']!r:.60}"
+    return " ".join("%g" % x for x in annotation["bbox"])
 
 
 def are_usable(boxes, areas, width, height):
@@ -65,67 +84,116 @@ def boxes_of(annotations):
     return boxes
 
 
-def _read(path, folder, annotated):
-    tree = _load(path)
+def _load(path, annotated):
+    """The tree of a file: lists of dicts called images, categories and annotations."""
+    tree = _load_json(path)
     keys = ("images", "categories") + (("annotations",) if annotated else ())
     for key in keys:
         items = tree.get(key) if isinstance(tree, dict) else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise UserError("annotation file %s has no list '%s'; expected a COCO JSON with %s"
                             % (path, key, ", ".join(keys)))
-    _require(path, tree["images"], "images", ("id", "file_name"))
-    _require(path, tree["categories"], "categories", ("id", "name"))
-    images = [dict(image, path=os.path.join(folder, image["file_name"]), source=path) for image in tree["images"]]
-    if not images:
+    if not tree["images"]:
         raise UserError("annotation file %s names no image" % path)
-    annotations = [_complete(annotation, path) for annotation in tree["annotations"]] if annotated else []
-    categories = [dict(category, name=str(category["name"])) for category in tree["categories"]]
-    return {"images": images, "annotations": annotations,
-            "categories": sorted(categories, key=lambda category: category["id"])}
+    return tree if annotated else dict(tree, annotations=[])
 
 
-def _load(path):
+def _load_json(path):
     try:
-        with open(path) as f:
+        with open(path, "rb") as f:
+            encoding = json.detect_encoding(f.read(4))      # some editors begin a file with a mark
+        with open(path, encoding=encoding) as f:
             return json.load(f)
     except FileNotFoundError:
         raise UserError("annotation file %s does not exist; download or link the data set there, see data/README.md"
                         % path) from None
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise UserError("annotation file %s cannot be read as JSON: %s" % (path, e)) from None
 
 
-def _require(path, items, what, keys):
-    for k, item in enumerate(items):
-        missing = [key for key in keys if key not in item]
-        if missing:
-            raise UserError("annotation file %s: item %d of '%s' has no '%s'" % (path, k, what, missing[0]))
+def _require_ids_and_names(trees, name):
+    problems = [problem for path, _, tree in trees for what, key in NAME_KEYS.items()
+                for problem in item_problems(path, what, tree[what], key)]
+    require_none([(name, problem) for problem in problems])
+    paths = [path for path, _, _ in trees]
+    images = [image for _, _, tree in trees for image in tree["images"]]
+    require_none([(name, problem) for problem in kind_problems(paths, "images", images)
+                  + kind_problems(paths[:1], "categories", trees[0][2]["categories"])])
 
 
-def _complete(annotation, path):
-    bbox = _four_numbers(annotation.get("bbox"))
-    kept = {key: annotation.get(key) for key in ("id", "image_id", "category_id")}
-    area = annotation.get("area")
-    try:
-        area = float(bbox[2] * bbox[3] if area is None else area)
-    except (TypeError, ValueError):
-        raise UserError("annotation file %s, annotation %s: area is %r; expected a number of pixels, or none"
-                        % (path, kept["id"], area)) from None
-    return dict(kept, bbox=bbox, iscrowd=int(bool(annotation.get("iscrowd", 0))), source=path, area=area)
+def _complete_image(image, path, folder):
+    sizes = {key: _number_of(image[key]) for key in ("width", "height") if key in image}
+    return dict(image, **sizes, path=os.path.join(folder, image["file_name"]), source=path)
+
+
+def _complete_categories(categories):
+    named = [dict(category, name=str(category["name"]).strip()) for category in categories]
+    return sorted(named, key=lambda category: category["id"])
+
+
+def _complete(annotation, path, k):
+    """Annotation number k of all with what read_sources adds; area_problem, a line, where area is no number."""
+    given_id, given_area = annotation.get("id", "number %d" % k), _number_of(annotation.get("area"))
+    bbox, iscrowd = _four_numbers(annotation.get("bbox")), read_flag(annotation.get("iscrowd"))
+    kept = {"id": k, "image_id": annotation.get("image_id"), "category_id": annotation.get("category_id"), "bbox": bbox,
+            "iscrowd": iscrowd, "area": bbox[2] * bbox[3] if given_area is None else given_area, "source": path,
+            "given_id": given_id}
+    if not _is_number(kept["area"]):
+        kept["area_problem"] = (f"annotation file {path}, annotation {given_id}: area is "
+                                f"{given_area!r:.40}; expected a number of pixels, or none")
+    if any(map(math.isnan, bbox)):
+        kept["unread_bbox"] = annotation.get("bbox")
+    if iscrowd is None:
+        where = f"annotation file {path}, annotation {given_id}"
+        kept["flag_problem"] = flag_problem(where, "iscrowd", annotation["iscrowd"])
+    return kept
 
 
 def _four_numbers(bbox):
+    """bbox as floats; nan where it is not a list of four."""
     try:
-        x, y, w, h = (float(number) for number in bbox)
-    except (TypeError, ValueError):
+        x, y, w, h = map(float, bbox)
+    except (TypeError, ValueError, OverflowError):
+        return [float("nan")] * 4
+    if not isinstance(bbox, list) or bool in map(type, bbox):   # the text "1234" is none, nor is true
         return [float("nan")] * 4
     return [x, y, w, h]
 
 
-def _check_ids(sources, what, items):
-    seen = set()
-    for item in items:
-        if item["id"] in seen:
-            raise UserError("annotation file %s: two of its %s have the id %s"
-                            % (" + ".join(path for path, _ in sources), what, item["id"]))
-        seen.add(item["id"])
+def _number_of(value):
+    """The number that a text is, such as "120"; all else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return int(number) if number.is_integer() else number
+
+
+def _is_number(value):
+    return type(value) in (int, float)      # True is an int to Python
+
+
+def _mend_areas(images, annotations):
+    """Areas that cannot be become those of their boxes; returns a line that counts them, or none."""
+    by_id, count = {image["id"]: image for image in images}, 0
+    for annotation in annotations:
+        area, of_box = annotation["area"], annotation["bbox"][2] * annotation["bbox"][3]
+        image = by_id.get(annotation["image_id"]) if is_id(annotation["image_id"]) else None
+        if image is None or area == of_box or 0 < area <= of_box or 0 < area <= _pixels(image):
+            continue
+        annotation["area"] = of_box
+        count += 1
+    return [f"{count} areas of annotations are not finite, not above 0 or larger than their image; the areas of their "
+            "boxes are used"] if count else []
+
+
+def _pixels(image):
+    width, height = image.get("width"), image.get("height")
+    if _is_number(width) and _is_number(height) and width > 0 and height > 0:
+        return width * height
+    try:
+        return math.prod(image_size(image["path"]))
+    except UserError:           # which the check names
+        return math.inf

@@ -111,6 +111,10 @@ class imdb:
         """What is wrong with files that belong to no single image, one line each."""
         return []
 
+    def remarks(self):
+        """What the check noticed and read all the same, one line each."""
+        return []
+
     def proposal_names(self):
         """The names of the images in a file of proposals."""
         return self._image_index

@@ -7,12 +7,14 @@ from utils.errors import UserError
 from utils.progress import progress
 
 from datasets.cache import content_key, file_stamp
+from datasets.check import require_checked
 from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
 from datasets.file_imdb import file_imdb
+from datasets.flags import unknown_words_lines
 from datasets.voc_eval import load_annotations
 from datasets.voc_layout import devkit_layout, folder_layout, read_image_set
 from datasets.voc_results import pack_submission, save_scores, score_boxes, write_results
-from datasets.voc_xml import object_problems, parse_rec
+from datasets.voc_xml import object_problems, parse_rec, read_annotation
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 
@@ -34,6 +36,7 @@ class pascal_voc(file_imdb):
         self._classes = ("__background__",) + self._layout.classes
         self._class_to_ind = {name.lower(): ind for ind, name in enumerate(self._classes)}
         self._image_index = read_image_set(self._layout, image_set)
+        self._unknown_words = {}            # of the flags, by image
         self._salt = str(uuid.uuid4())
         self.config.update(cleanup=True, use_salt=True, use_diff=False, matlab_eval=False)
 
@@ -44,12 +47,18 @@ class pascal_voc(file_imdb):
             return problems
         path = self._annotation_file(self._image_index[i])
         try:
-            objects = self._wanted(parse_rec(path))
+            annotation = read_annotation(path)
         except UserError as e:
             return problems + [str(e)]
-        if problems:
-            return problems                 # no image, no size to hold the boxes against
-        return object_problems(path, objects, *image_size(self.image_path_at(i)), self._class_to_ind)
+        self._unknown_words[i] = annotation.unknown_words
+        if problems:                        # no image, no size to hold the boxes against
+            return problems + annotation.flag_problems
+        size = image_size(self.image_path_at(i))
+        return annotation.flag_problems + object_problems(path, annotation.objects, *size, self._class_to_ind)
+
+    def remarks(self):
+        """A line for the flags of the images checked so far that are unknown words."""
+        return unknown_words_lines([word for words in self._unknown_words.values() for word in words])
 
     def competition_mode(self, on):
         """On: result files keep their official names and stay."""
@@ -63,6 +72,7 @@ class pascal_voc(file_imdb):
         Where the annotations are not public: writes the archive for the evaluation server, and returns None.
         """
         self._require_own(all_boxes)
+        require_checked(self)
         template = self._get_voc_results_file_template(output_dir)
         if not self.config["cleanup"] or self.config["matlab_eval"] or not self._layout.annotated:
             self._write_voc_results_file(all_boxes, template)
@@ -94,9 +104,10 @@ class pascal_voc(file_imdb):
         """(roidb entry, how many boxes were clipped)."""
         width, height = image_size(self.image_path_from_index(index))
         path = self._annotation_file(index)
-        objects = self._wanted(parse_rec(path)) if self._layout.annotated else []
+        objects = parse_rec(path) if self._layout.annotated else []
         for problem in object_problems(path, objects, width, height, self._class_to_ind):
             raise UserError(problem)
+        objects = self._wanted(objects)
         boxes = np.array([obj["bbox"] for obj in objects], dtype=np.float64).reshape(-1, 4) - 1     # now 0-based
         boxes, clipped = clip_one_pixel(boxes, width, height)
         gt_classes = np.array([self._class_to_ind[obj["name"]] for obj in objects], dtype=np.int32)

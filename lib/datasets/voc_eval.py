@@ -12,6 +12,7 @@ import numpy as np
 from utils.errors import UserError
 
 from datasets.cache import cached_arrays, content_key, file_stamp
+from datasets.text_files import read_lines
 from datasets.voc_xml import parse_rec
 
 
@@ -22,8 +23,7 @@ def voc_eval(detpath, annopath, imagesetfile, classname, cachedir, ovthresh=0.5,
     imagesetfile: image names, one a line; cachedir: for the parsed annotations.  Class names are compared without case.
     No detections: ap 0; no objects, difficult ones aside: rec and ap nan.
     """
-    with open(imagesetfile) as f:
-        names = [line.strip() for line in f if line.strip()]
+    names = read_lines(imagesetfile)
     gt = select_class(load_annotations(annopath, names, cachedir), classname)
     return score_class(*_read_detections(detpath.format(classname), names), gt, ovthresh, use_07_metric)
 

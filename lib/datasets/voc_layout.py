@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from fast_rcnn.config import cfg
 from utils.errors import UserError
 
-from datasets.voc_xml import parse_rec
+from datasets.text_files import is_printed_text, read_lines
+from datasets.voc_xml import read_annotation
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -60,7 +61,7 @@ def read_image_set(layout, image_set):
         there = sorted(f[:-len(".txt")] for f in os.listdir(sets) if f.endswith(".txt")) if os.path.isdir(sets) else []
         raise UserError("%s: no image set '%s': %s does not exist; sets there: %s"
                         % (layout.name, image_set, path, ", ".join(there) or "none"))
-    names = _lines(path)
+    names = read_lines(path)
     if not names:
         raise UserError("%s: image set %s is empty; write one image name a line" % (layout.name, path))
     return names
@@ -77,10 +78,10 @@ def _own_classes(path):
     """Lines of classes.txt as written, otherwise the (lower-case) names in all annotations, sorted."""
     listed = os.path.join(path, "classes.txt")
     if os.path.exists(listed):
-        return checked_classes([name for name in _lines(listed) if name != "__background__"], listed)
+        return checked_classes([name for name in read_lines(listed) if name != "__background__"], listed)
     annotations = os.path.join(path, "Annotations")
     files = sorted(f for f in os.listdir(annotations) if f.endswith(".xml")) if os.path.isdir(annotations) else []
-    names = {obj["name"] for f in files for obj in parse_rec(os.path.join(annotations, f))}
+    names = {obj["name"] for f in files for obj in read_annotation(os.path.join(annotations, f)).objects}
     return checked_classes(sorted(names - {""}), annotations)
 
 
@@ -90,15 +91,10 @@ def checked_classes(names, source):
     if not names:
         raise UserError("%s names no class; a folder in the VOC layout may list its classes, one a line, in classes.txt"
                         % source)
-    if len(set(folded)) != len(folded) or any("/" in name for name in names):
-        raise UserError("%s: class names must differ, upper or lower case alike, and have no '/'; got: %s"
-                        % (source, ", ".join(names)))
+    for name in names:
+        if "/" in name or not is_printed_text(name) or name.lower() == "__background__":
+            raise UserError(f"{source}: class name {name!r}: expected text without '/' and control characters, other "
+                            "than __background__; rename it")
+    if len(set(folded)) != len(folded):
+        raise UserError("%s: class names must differ, upper or lower case alike; got: %s" % (source, ", ".join(names)))
     return tuple(names)
-
-
-def _lines(path):
-    try:
-        with open(path, encoding="utf-8-sig") as f:     # some editors begin a file with a mark
-            return [line.strip() for line in f if line.strip()]
-    except UnicodeDecodeError as e:
-        raise UserError("%s is not UTF-8 (%s); save it as UTF-8" % (path, e)) from None

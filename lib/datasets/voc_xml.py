@@ -1,11 +1,22 @@
 """Annotation files of the VOC layout: one reader for training and for evaluation."""
-import os
 import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
 
 import numpy as np
 from utils.errors import UserError
 
 from datasets.ds_utils import bad_boxes
+from datasets.flags import flag_problem, is_unknown_word, read_flag
+from datasets.text_files import read_xml
+
+FLAGS = ("difficult", "truncated", "occluded")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    objects: list           # of parse_rec
+    flag_problems: list     # a line for each flag that is a number other than 0 and 1
+    unknown_words: list     # (tag, text) of each flag that is neither a number nor yes or no
 
 
 def parse_rec(filename):
@@ -14,13 +25,22 @@ def parse_rec(filename):
     name: lower case, stripped; bbox: [xmin ymin xmax ymax] as written (1-based, fractions kept), nan where a number is
     missing or unreadable; pose, truncated and difficult may be missing ('Unspecified', 0, 0).
     """
-    if not os.path.exists(filename):
-        raise UserError("annotation %s does not exist; add it or take its image out of the image set" % filename)
-    try:
-        root = ElementTree.parse(filename).getroot()
-    except ElementTree.ParseError as e:
-        raise UserError("annotation %s is not valid XML: %s" % (filename, e)) from None
-    return [_parse_object(element) for element in root.findall("object")]
+    annotation = read_annotation(filename)
+    for problem in annotation.flag_problems:
+        raise UserError(problem)
+    return annotation.objects
+
+
+def read_annotation(filename: str) -> Annotation:
+    """An annotation file whose flags may be wrong; UserError where it cannot be read at all."""
+    elements = _read_root(filename).findall("object")
+    objects = [_parse_object(element) for element in elements]
+    flags = [(number, obj["name"], tag, element.findtext(tag))
+             for number, (element, obj) in enumerate(zip(elements, objects), start=1) for tag in FLAGS]
+    problems = [flag_problem(f"annotation {filename}, object {number} ({name})", tag, text)
+                for number, name, tag, text in flags if read_flag(text) is None]
+    words = [(tag, text.strip()) for _, _, tag, text in flags if is_unknown_word(text)]
+    return Annotation(objects, problems, words)
 
 
 def object_problems(filename, objects, width, height, class_to_ind):
@@ -38,17 +58,29 @@ def object_problems(filename, objects, width, height, class_to_ind):
     return problems
 
 
+def _read_root(filename):
+    """The element <annotation> of a file, its tags without XML namespaces."""
+    text = read_xml(filename)
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as e:
+        raise UserError(f"annotation {filename} is not valid XML: {e}") from None
+    if "xmlns" in text:
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
+    if root.tag != "annotation":
+        raise UserError(f"annotation {filename}: its root element is <{root.tag}>, expected <annotation>, as in PASCAL "
+                        "VOC; export it in that format")
+    return root
+
+
 def _parse_object(element):
     box = element.find("bndbox")
     return {"name": element.findtext("name", "").lower().strip(),
             "pose": element.findtext("pose", "Unspecified"),
-            "truncated": _flag(element, "truncated"),
-            "difficult": _flag(element, "difficult"),
+            "truncated": read_flag(element.findtext("truncated")),
+            "difficult": read_flag(element.findtext("difficult")),
             "bbox": [_number(box, tag) for tag in ("xmin", "ymin", "xmax", "ymax")]}
-
-
-def _flag(element, tag):
-    return int(element.findtext(tag, "0").strip() not in ("", "0"))
 
 
 def _number(box, tag):

@@ -1,0 +1,77 @@
+"""Text of lists and annotation files, in the encodings that users' programs write."""
+import codecs
+import re
+import unicodedata
+
+from utils.errors import UserError
+
+# The longer mark first: the one of utf-32-le begins with that of utf-16-le.
+BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+                    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+XML_WITHOUT_MARK = ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"), (b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
+DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a list, stripped, without the empty ones; UTF-8, or UTF-16 and UTF-32 with a byte order mark."""
+    encoding, data = _without_mark(_read(path))
+    try:
+        text = data.decode(encoding or "utf-8")
+    except UnicodeDecodeError as e:
+        raise UserError("%s is not %s (%s); save it as UTF-8" % (path, (encoding or "utf-8").upper(), e)) from None
+    lines = re.split(r"\r\n|\r|\n", text)
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise UserError(f"{path}, line {number}: has a NUL byte, expected text; save the list as UTF-8")
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_xml(path: str) -> str:
+    """The text of an annotation file: decoded by its byte order mark, by its first bytes, or as it declares."""
+    try:
+        encoding, data = _without_mark(_read(path))
+    except FileNotFoundError:
+        raise UserError(f"annotation {path} does not exist; add it or take its image out of the image set") from None
+    declared = DECLARED.match(data)
+    encoding = encoding or _first_bytes(data) or (declared.group(1).decode("latin-1") if declared else "utf-8")
+    try:
+        text = data.decode(encoding)
+    except LookupError:
+        raise UserError(f"annotation {path} declares the encoding '{encoding}', which is unknown; save it as UTF-8, or "
+                        "declare the encoding that it has") from None
+    except ValueError as e:
+        raise UserError(f"annotation {path} is not {encoding} ({e}); declare the encoding that it has, or save it as "
+                        "UTF-8") from None
+    if declared and not text.lstrip().startswith("<?xml"):      # its declaration could be read without decoding
+        raise UserError(f"annotation {path} declares the encoding '{encoding}', but is not in it; declare the encoding "
+                        "that it has, or save it as UTF-8")
+    return text
+
+
+def is_printed_text(text) -> bool:
+    """Whether it is a str that can name a file and stand on a line: not blank, no NUL, no other control character."""
+    return isinstance(text, str) and bool(text.strip()) and not any(
+        unicodedata.category(c) in ("Cc", "Cs") for c in text)      # Cs: half a character, which no file can hold
+
+
+def _read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        raise
+    except OSError as e:
+        raise UserError(f"{path} cannot be read ({e.strerror}); expected a text file") from None
+
+
+def _without_mark(data):
+    """(the encoding of the byte order mark or None, the bytes after the mark)."""
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return encoding, data[len(mark):]
+    return None, data
+
+
+def _first_bytes(data):
+    """The encoding of XML that has more than one byte a character and no mark; otherwise None."""
+    return next((encoding for first, encoding in XML_WITHOUT_MARK if data.startswith(first)), None)
