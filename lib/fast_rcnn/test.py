@@ -10,7 +10,7 @@ from utils.progress import progress
 
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
 from fast_rcnn.bbox_voting import bbox_vote
-from fast_rcnn.config import cfg, get_output_dir
+from fast_rcnn.config import cfg, check_cfg, get_output_dir
 from fast_rcnn.detections import DETECTIONS_FILE, save_detections
 from fast_rcnn.multi_stage import class_dets, high_scoring, own_class_dets
 from fast_rcnn.nms_wrapper import nms
@@ -61,8 +61,6 @@ def _candidates(net, im, boxes, thresh):
 
 def _second_stage(net, im, im_scales, scores, pred_boxes, thresh):
     """class_dets of the pass's high-scoring boxes, run through the RoI layers over the features that the net holds."""
-    if not cfg.TEST.BBOX_REG:
-        raise UserError("TEST.MULTI_STAGE runs boxes again that were moved by regression; set TEST.BBOX_REG True")
     boxes, classes = high_scoring(scores, pred_boxes, cfg.TEST.MULTI_STAGE_THRESH, cfg.TEST.MULTI_STAGE_NMS)
     if len(boxes) == 0:
         return class_dets(scores[:0], pred_boxes[:0], thresh)
@@ -80,8 +78,7 @@ def _passes(net, im, boxes):
     The net holds the features of the pass until the next is asked for.  TEST.SCALE_MODE 'all' is a pass for each scale;
     TEST.SCALES that TEST.MAX_SIZE makes equal are one.
     """
-    if cfg.TEST.SCALE_MODE not in ('per_roi', 'all'):
-        raise UserError("TEST.SCALE_MODE must be per_roi or all, got %s" % cfg.TEST.SCALE_MODE)
+    check_cfg('TEST')
     if boxes is None and not cfg.TEST.HAS_RPN:
         raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
     run, done = _run_with_rpn if cfg.TEST.HAS_RPN else _run_on_boxes, set()
@@ -174,6 +171,7 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
     the last ones tie; 0: all.  vis: also write pictures.  Returns what imdb.evaluate_detections returns.  Of several
     processes each detects in its share of the images, and rank 0 does the rest; the others return None.
     """
+    check_cfg('TEST')
     output_dir = get_output_dir(imdb, net)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with nccl.root_first():

@@ -2,7 +2,7 @@
 import caffe
 import numpy as np
 import yaml
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, check_cfg
 from utils.errors import UserError
 
 from roi_data_layer.minibatch import draw_all, draw_rpn, draw_sampled, gt_rois, hard_roi_inds, make_blobs
@@ -30,6 +30,7 @@ class RoIDataLayer(caffe.Layer):
     """
 
     def setup(self, bottom, top):
+        check_cfg("TRAIN")
         self._num_classes = _num_classes(self)
         self._tops = ("data",) + (RPN_BLOBS if cfg.TRAIN.HAS_RPN else _roi_arrays())
         _check_count(self, "top", top, self._tops)
@@ -113,6 +114,9 @@ class OHEMDataLayer(caffe.Layer):
     """
 
     def setup(self, bottom, top):
+        if cfg.TRAIN.BATCH_SIZE < 1:
+            raise UserError("TRAIN.BATCH_SIZE is %d, but mining must keep at least one RoI of each minibatch; set it "
+                            "to the number of hard RoIs" % cfg.TRAIN.BATCH_SIZE)
         self._arrays, shapes = _roi_arrays(), _roi_shapes(_num_classes(self))
         self._iteration = 0
         _check_count(self, "bottom", bottom, ("cls_prob", "bbox_pred") + self._arrays)

@@ -4,7 +4,7 @@ import tempfile
 
 import numpy as np
 from fast_rcnn.bbox_transform import clip_boxes
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, check_cfg
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 from utils.progress import progress
@@ -15,6 +15,7 @@ def im_proposals(net, im):
 
     net: takes data and im_info [height width scale], and has the blobs rois and scores.
     """
+    check_cfg("TEST")
     if len(cfg.TEST.SCALES) != 1:
         raise UserError("an RPN makes proposals at one scale; set TEST.SCALES to one number, got %s"
                         % list(cfg.TEST.SCALES))
