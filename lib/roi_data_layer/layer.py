@@ -160,9 +160,13 @@ def _num_classes(layer):
     """num_classes in the layer's param_str ("'num_classes': 21", YAML or JSON; param_str_ in older pycaffe)."""
     text = getattr(layer, "param_str", None) or getattr(layer, "param_str_", "")
     try:
-        return int(yaml.safe_load(text)["num_classes"])
+        classes = int(str(yaml.safe_load(text)["num_classes"]))
     except (yaml.YAMLError, TypeError, KeyError, ValueError):
         raise UserError("%s: param_str must be like 'num_classes': 21, got %r" % (type(layer).__name__, text)) from None
+    if classes < 2:
+        raise UserError("%s: num_classes in param_str is %d; expected 2 or more, with the background"
+                        % (type(layer).__name__, classes))
+    return classes
 
 
 def _check_count(layer, side, blobs, names):
