@@ -12,6 +12,7 @@ from utils.errors import UserError
 from utils.progress import progress
 
 from fast_rcnn.config import cfg, check_cfg
+from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.pretrained import load_pretrained
 from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
 from fast_rcnn.prototxt import (
@@ -99,6 +100,7 @@ class SolverWrapper:
         self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
         if pretrained_model is not None and resume is None:
             load_pretrained(self.solver.net, pretrained_model)
+            self._require_finite_weights("weights %s cannot be trained on: " % pretrained_model, REMEDY)
         self._data_layers = self._feed(roidb)
         self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
         self._seed = cfg.RNG_SEED
@@ -178,7 +180,7 @@ class SolverWrapper:
 
     def _write_snapshot(self):
         """Write the files of a snapshot after the last whole iteration; returns their common stem."""
-        self._require_finite_weights()
+        self._require_finite_weights("training diverged: after iteration %d " % self.solver.iter, DIVERGED_REMEDY)
         with self._unnormalized() as raw:
             self.solver.snapshot()
         save_resume(self._stem(), raw, self._sampler_states, self._seed)
@@ -249,11 +251,10 @@ class SolverWrapper:
             for blob, array in zip(blobs, raw):
                 blob.data[...] = array
 
-    def _require_finite_weights(self):
-        for name, blobs in self.solver.net.params.items():
-            if not all(np.isfinite(blob.data).all() for blob in blobs):
-                raise UserError("training diverged: after iteration %d layer %s has weights that are no finite "
-                                "numbers; %s" % (self.solver.iter, name, DIVERGED_REMEDY))
+    def _require_finite_weights(self, what, remedy):
+        layer = weights_not_finite(self.solver.net)
+        if layer:
+            raise UserError("%slayer %s has weights that are not finite; %s" % (what, layer, remedy))
 
 
 def shorten_schedule(solver_param, max_iters, fraction):

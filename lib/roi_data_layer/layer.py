@@ -26,8 +26,10 @@ class RoIDataLayer(caffe.Layer):
     The last three tops stand only with cfg.TRAIN.BBOX_REG; with cfg.TRAIN.HAS_RPN the tops are data, im_info and
     gt_boxes.  Blobs as in roi_data_layer.minibatch: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
     come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
-    threads while the net runs; they are the same either way.
+    threads while the net runs; they are the same either way.  `images`: the paths of the images of the last minibatch.
     """
+
+    images = ()
 
     def setup(self, bottom, top):
         check_cfg("TRAIN")
@@ -55,6 +57,7 @@ class RoIDataLayer(caffe.Layer):
 
     def forward(self, bottom, top):
         (drawn, self._state), (blobs, im_scales) = self._minibatches.next()
+        self.images = [entry["image"] for entry in drawn.entries]
         if cfg.TRAIN.USE_OHEM and drawn.samples is not None:
             stats.gt_rois = gt_rois(drawn, im_scales)
         for i, name in enumerate(self._tops):

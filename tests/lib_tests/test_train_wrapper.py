@@ -278,6 +278,14 @@ def test_a_diverging_run_stops_and_leaves_the_last_good_snapshot(tmp_path):
         assert all(np.isfinite(array).all() for array in weights_of(path, tmp_path / "output" / "train.prototxt").values())
 
 
+def test_a_loss_that_is_not_finite_names_the_first_such_blob_and_the_images(tmp_path):
+    net = PLAIN_NET.replace('type: "ReLU" bottom', 'type: "Power" power_param { shift: inf } bottom')
+    with settings(SETTINGS), pytest.raises(UserError, match="training diverged: the loss of iteration 1 is nan; ") as e:
+        train_net(write_solver(tmp_path, net), random_entries(tmp_path, 2), tmp_path / "output")
+    assert re.search("; blob conv1 of layer conv1 is the first that is not finite, images [01].png [01].png; lower base_lr",
+                     str(e.value))
+
+
 def test_training_starts_from_given_weights(tmp_path):
     with settings({**SETTINGS, "TRAIN.BBOX_NORMALIZE_TARGETS": False}):
         entries = random_entries(tmp_path, 3)
