@@ -2,6 +2,7 @@
 import argparse
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import pprint
@@ -55,6 +56,26 @@ def parse_bool(text):
     if text.lower() in ('false', 'no', '0'):
         return False
     raise argparse.ArgumentTypeError("expected true or false, got %r" % text)
+
+
+def parse_number(text):
+    """Type of a flag that takes a number, which nan and inf are not."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("expected a finite number, got %r" % text)
+    return number
+
+
+def parse_count(least):
+    """Type of a flag that takes an int of `least` or more."""
+    def parse(text):
+        if not text.lstrip('-+').isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError("expected an int of %d or more, got %r" % (least, text))
+        return int(text)
+    return parse
 
 
 def run(main):

@@ -30,7 +30,8 @@ def parse_args():
     parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="weights of the full net")
     parser.add_argument('--ranks', nargs='+', metavar='LAYER=RANK', default=DEFAULT_RANKS,
                         help="what to compress, when --def-svd is written (default: %s)" % ' '.join(DEFAULT_RANKS))
-    parser.add_argument('--num_rois', type=int, default=1000, metavar='N', help="RoIs of the trial (default: 1000)")
+    parser.add_argument('--num_rois', type=_cli.parse_count(1), default=1000, metavar='N',
+                        help="RoIs of the trial (default: 1000)")
     _cli.add_device_flags(parser, gpu='cpu')
     return _cli.parse(parser)
 

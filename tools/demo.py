@@ -22,6 +22,7 @@ import matplotlib
 from _init_paths import ROOT
 from datasets.voc_layout import VOC_CLASSES
 from fast_rcnn.config import cfg, cfg_from_list
+from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import image_detections
 from utils import selective_search
@@ -40,7 +41,8 @@ def parse_args():
     parser.add_argument('--net', default='DigitNet', help="a net of models/ (default: DigitNet)")
     parser.add_argument('--model', metavar='FILE', help="caffemodel (default: the newest of --net below output/)")
     parser.add_argument('--def', dest='prototxt', metavar='FILE', help="prototxt of the test net (default: --net's)")
-    parser.add_argument('--thresh', type=float, default=0.8, help="lowest score that is drawn (default: 0.8)")
+    parser.add_argument('--thresh', type=_cli.parse_number, default=0.8,
+                        help="lowest score that is drawn (default: 0.8)")
     parser.add_argument('--mode', choices=selective_search.MODES, default='fast', help="of selective search")
     parser.add_argument('--out', default='output/detections', metavar='DIR', help="where the pictures go")
     parser.add_argument('--show', action='store_true', help="also open windows")
@@ -149,9 +151,11 @@ def main():
     net, classes = load(args)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
+    finite = FiniteCheck(net)
     for path in args.images or default_images(args.net):
         im = read_image(path)
-        found, seconds = detect(net, im, args.mode, args.thresh)
+        with finite.image(path):
+            found, seconds = detect(net, im, args.mode, args.thresh)
         picture = out / (Path(path).stem + '.png')
         figure = draw(im, found, classes, Path(path).name)
         figure.savefig(picture, dpi=100)

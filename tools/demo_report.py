@@ -28,7 +28,8 @@ def parse_args():
     parser.add_argument("--ohem", default="output/fast_rcnn_ohem", metavar="DIR", help="default %(default)s")
     parser.add_argument("--data", default="data/digits", help="the data set's folder, default %(default)s")
     parser.add_argument("--out", default="output/demo", help="where pictures and summary.json go, default %(default)s")
-    parser.add_argument("--thresh", type=float, default=0.5, help="lowest score drawn, default %(default)s")
+    parser.add_argument("--thresh", type=_cli.parse_number, default=0.5,
+                        help="lowest score drawn, default %(default)s")
     return parser.parse_args()
 
 

@@ -20,7 +20,8 @@ def parse_args():
                                          "with --rpn-file)")
     parser.add_argument('--rpn-file', metavar='FILE', help="proposals of --method rpn: .mat, .npz or .json (.pkl with "
                                                            "--set TRUST_PICKLE True)")
-    parser.add_argument('--limit', type=int, metavar='N', help="use only the first N proposals of an image")
+    parser.add_argument('--limit', type=_cli.parse_count(0), metavar='N',
+                        help="use only the first N proposals of an image")
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one; takes the rest of the line")
     return _cli.parse(parser)

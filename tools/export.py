@@ -24,9 +24,10 @@ def parse_args():
     parser.add_argument('--to', choices=sorted(WRITERS), required=True, help="what to write")
     parser.add_argument('--out', required=True, metavar='FILE',
                         help="NAME.onnx, or NAME.pth (the module goes to NAME.py)")
-    parser.add_argument('--tolerance', type=float, default=1e-4, metavar='X',
+    parser.add_argument('--tolerance', type=_cli.parse_number, default=1e-4, metavar='X',
                         help="largest difference allowed, relative to the output's largest value (default: 1e-4)")
-    parser.add_argument('--num_rois', type=int, default=64, metavar='N', help="RoIs of the comparison (default: 64)")
+    parser.add_argument('--num_rois', type=_cli.parse_count(1), default=64, metavar='N',
+                        help="RoIs of the comparison (default: 64)")
     return _cli.parse(parser)
 
 

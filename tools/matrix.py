@@ -34,7 +34,8 @@ STOPPED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="*", metavar="WORD", help="only the rows whose name holds one of these")
-    parser.add_argument("--iters", type=int, default=40, help="iterations of training (default: %(default)s)")
+    parser.add_argument("--iters", type=_cli.parse_count(1), default=40,
+                        help="iterations of training (default: %(default)s)")
     parser.add_argument("--weights", default=WEIGHTS, metavar="FILE",
                         help="where training starts, none: from the fillers (default: %(default)s)")
     parser.add_argument("--gpu", default="cpu", metavar="ID", help="number of the GPU (default: cpu)")

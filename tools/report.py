@@ -20,8 +20,9 @@ def parse_args():
     parser.add_argument('run', metavar='RUN', help="a run")
     parser.add_argument('other', metavar='RUN2', nargs='?', help="the run to hold it against")
     parser.add_argument('--out', metavar='FILE', help="the page (default: report.html in the folder of the last run)")
-    parser.add_argument('--images', type=int, default=24, help="training images whose RoIs are ranked (default: 24)")
-    parser.add_argument('--crops', type=int, default=8, help="pictures of each kind (default: 8)")
+    parser.add_argument('--images', type=_cli.parse_count(0), default=24,
+                        help="training images whose RoIs are ranked (default: 24)")
+    parser.add_argument('--crops', type=_cli.parse_count(0), default=8, help="pictures of each kind (default: 8)")
     _cli.add_device_flags(parser, gpu='cpu')
     return parser.parse_args()
 

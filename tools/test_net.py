@@ -21,9 +21,10 @@ def parse_args():
                         help="true: wait until the caffemodel exists (default: false)")
     parser.add_argument('--comp', dest='comp_mode', action='store_true', help="competition mode: keep the result files")
     parser.add_argument('--vis', action='store_true', help="show the detections of each image")
-    parser.add_argument('--num_dets', dest='max_per_image', type=int, default=100,
+    parser.add_argument('--num_dets', dest='max_per_image', type=_cli.parse_count(0), default=100,
                         help="detections kept of an image, over all classes (default: 100)")
-    parser.add_argument('--det_thresh', type=float, default=0.05, help="lowest score of a detection (default: 0.05)")
+    parser.add_argument('--det_thresh', type=_cli.parse_number, default=0.05,
+                        help="lowest score of a detection (default: 0.05)")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 

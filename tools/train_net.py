@@ -23,7 +23,8 @@ Joined = namedtuple('Joined', 'name classes num_classes')   # of several data se
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--solver', required=True, metavar='FILE', help="solver prototxt")
-    parser.add_argument('--iters', dest='max_iters', type=int, default=40000, help="iterations (default: 40000)")
+    parser.add_argument('--iters', dest='max_iters', type=_cli.parse_count(0), default=40000,
+                        help="iterations (default: 40000)")
     parser.add_argument('--weights', metavar='FILE', help="caffemodel to start from (default: the net's fillers)")
     parser.add_argument('--imdb', default='voc_2007_trainval',
                         help="data set, or several joined by +; your own: voc:PATH@SPLIT or "

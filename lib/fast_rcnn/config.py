@@ -1,6 +1,7 @@
 """The settings of training and testing: one tree of defaults, `cfg`, changed by a yml file and by --set pairs.
 
-Keys and defaults are the original's; those marked (ours) are new.  Values keep the type of their default.
+Keys and defaults are the original's; those marked (ours) are new.  Values keep the type of their default, and lie
+in the range that stands with it (setting_ranges.py); one without a range may have any value of its type.
 """
 import ast
 import difflib
@@ -12,69 +13,73 @@ import yaml
 from easydict import EasyDict as edict
 from utils.errors import UserError
 
+from fast_rcnn.setting_ranges import describe, expected, ranged, take_ranges
+
 cfg = edict()
 
 # ---- Training
 cfg.TRAIN = edict()
-cfg.TRAIN.SCALES = (600,)       # pixels of the short side; one of them is drawn for each image
-cfg.TRAIN.MAX_SIZE = 1000       # pixels, bound on the long side of a scaled image
-cfg.TRAIN.IMS_PER_BATCH = 2
-cfg.TRAIN.ITER_SIZE = 0         # (ours) minibatches of an iteration, in each process; 0: iter_size of the solver
+cfg.TRAIN.SCALES = ranged((600,), '1 or more')  # pixels of the short side; one of them is drawn for each image
+cfg.TRAIN.MAX_SIZE = ranged(1000, '1 or more')  # pixels, bound on the long side of a scaled image
+cfg.TRAIN.IMS_PER_BATCH = ranged(2, '1 or more')
+# (ours) minibatches of an iteration, in each process; 0: iter_size of the solver
+cfg.TRAIN.ITER_SIZE = ranged(0, '0 or more')
 # (ours) the rate falls after this part of the iterations, for a training shorter than the solver's; 0: at its stepsize
-cfg.TRAIN.STEP_FRACTION = 0.0
-cfg.TRAIN.BATCH_SIZE = 128      # RoIs in a minibatch, over all its images
-cfg.TRAIN.FG_FRACTION = 0.25    # at most this part of a minibatch is foreground
-cfg.TRAIN.FG_THRESH = 0.5       # foreground: IoU with a ground-truth box >= FG_THRESH
-cfg.TRAIN.BG_THRESH_HI = 0.5    # background: IoU in [BG_THRESH_LO, BG_THRESH_HI)
-cfg.TRAIN.BG_THRESH_LO = 0.1
+cfg.TRAIN.STEP_FRACTION = ranged(0.0, '0 or more and below 1')
+cfg.TRAIN.BATCH_SIZE = ranged(128, '1 or more, or -1')  # RoIs in a minibatch, over all its images; -1: all there are
+cfg.TRAIN.FG_FRACTION = ranged(0.25, '0 to 1')  # at most this part of a minibatch is foreground
+cfg.TRAIN.FG_THRESH = ranged(0.5, '0 to 1')  # foreground: IoU with a ground-truth box >= FG_THRESH
+cfg.TRAIN.BG_THRESH_HI = ranged(0.5, '0 to 1')  # background: IoU in [BG_THRESH_LO, BG_THRESH_HI)
+cfg.TRAIN.BG_THRESH_LO = ranged(0.1, '0 to 1')
 cfg.TRAIN.USE_FLIPPED = True    # train on mirrored images too
 cfg.TRAIN.BBOX_REG = True       # train bounding-box regressors
-cfg.TRAIN.BBOX_THRESH = 0.5     # IoU from which a RoI is used to train them
-cfg.TRAIN.SNAPSHOT_ITERS = 10000
-cfg.TRAIN.SNAPSHOT_INFIX = ''   # <prefix>[_<infix>]_iter_<n>.caffemodel
+cfg.TRAIN.BBOX_THRESH = ranged(0.5, '0 to 1')  # IoU from which a RoI is used to train them
+cfg.TRAIN.SNAPSHOT_ITERS = ranged(10000, 'a finite number')
+cfg.TRAIN.SNAPSHOT_INFIX = ranged('', 'text without /')  # <prefix>[_<infix>]_iter_<n>.caffemodel
 cfg.TRAIN.TENSORBOARD = True    # (ours) an event file beside metrics.csv
 cfg.TRAIN.USE_PREFETCH = True   # make minibatches ahead, in threads; they are the same either way
 cfg.TRAIN.BBOX_NORMALIZE_TARGETS = True
-cfg.TRAIN.BBOX_INSIDE_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+cfg.TRAIN.BBOX_INSIDE_WEIGHTS = ranged((1.0, 1.0, 1.0, 1.0), '0 or more')
 cfg.TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED = False  # by the two below instead of the roidb's own statistics
-cfg.TRAIN.BBOX_NORMALIZE_MEANS = (0.0, 0.0, 0.0, 0.0)
-cfg.TRAIN.BBOX_NORMALIZE_STDS = (0.1, 0.1, 0.2, 0.2)
+cfg.TRAIN.BBOX_NORMALIZE_MEANS = ranged((0.0, 0.0, 0.0, 0.0), 'a finite number')
+cfg.TRAIN.BBOX_NORMALIZE_STDS = ranged((0.1, 0.1, 0.2, 0.2), 'more than 0')
 cfg.TRAIN.PROPOSAL_METHOD = 'selective_search'
 cfg.TRAIN.ASPECT_GROUPING = True  # images of a minibatch are all wide or all tall
 
 # Online hard example mining
 cfg.TRAIN.USE_OHEM = False
 cfg.TRAIN.OHEM_USE_NMS = True    # of RoIs that overlap, only the one with the largest loss is a candidate
-cfg.TRAIN.OHEM_NMS_THRESH = 0.7
+cfg.TRAIN.OHEM_NMS_THRESH = ranged(0.7, '0 or more')
 # (ours) The paper's two rules, which its code does not follow.
 cfg.TRAIN.OHEM_NMS_PER_CLASS = True  # NMS within each (image, label); False, the paper's: over all RoIs of an image
 cfg.TRAIN.OHEM_PER_IMAGE = False     # the hardest of all images together; True, the paper's: as many of each image
-cfg.TRAIN.OHEM_WARMUP_ITERS = 0      # (ours) iterations of plain sampling before mining, in a net with an RPN
+# (ours) iterations of plain sampling before mining, in a net with an RPN
+cfg.TRAIN.OHEM_WARMUP_ITERS = ranged(0, '0 or more')
 
 # Region proposal network
 cfg.TRAIN.HAS_RPN = False
 # All classes share their boxes: targets (R, 8) for background and object, as in R-FCN; needs HAS_RPN
 cfg.TRAIN.AGNOSTIC = False
-cfg.TRAIN.RPN_POSITIVE_OVERLAP = 0.7
-cfg.TRAIN.RPN_NEGATIVE_OVERLAP = 0.3
+cfg.TRAIN.RPN_POSITIVE_OVERLAP = ranged(0.7, '0 to 1')
+cfg.TRAIN.RPN_NEGATIVE_OVERLAP = ranged(0.3, '0 to 1')
 cfg.TRAIN.RPN_CLOBBER_POSITIVES = False  # an anchor that is both becomes negative
-cfg.TRAIN.RPN_FG_FRACTION = 0.5
-cfg.TRAIN.RPN_BATCHSIZE = 256            # anchors
-cfg.TRAIN.RPN_NMS_THRESH = 0.7
-cfg.TRAIN.RPN_PRE_NMS_TOP_N = 12000
-cfg.TRAIN.RPN_POST_NMS_TOP_N = 2000
-cfg.TRAIN.RPN_MIN_SIZE = 16              # pixels of the original image
-cfg.TRAIN.RPN_BBOX_INSIDE_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
-cfg.TRAIN.RPN_POSITIVE_WEIGHT = -1.0     # p / positives and (1 - p) / negatives; -1: the same for all
+cfg.TRAIN.RPN_FG_FRACTION = ranged(0.5, '0 to 1')
+cfg.TRAIN.RPN_BATCHSIZE = ranged(256, '1 or more')  # anchors
+cfg.TRAIN.RPN_NMS_THRESH = ranged(0.7, '0 or more')
+cfg.TRAIN.RPN_PRE_NMS_TOP_N = ranged(12000, 'a finite number')
+cfg.TRAIN.RPN_POST_NMS_TOP_N = ranged(2000, 'a finite number')
+cfg.TRAIN.RPN_MIN_SIZE = ranged(16, '0 or more')  # pixels of the original image
+cfg.TRAIN.RPN_BBOX_INSIDE_WEIGHTS = ranged((1.0, 1.0, 1.0, 1.0), '0 or more')
+cfg.TRAIN.RPN_POSITIVE_WEIGHT = ranged(-1.0, 'at most 1')  # p / positives and (1 - p) / negatives; -1: the same for all
 
 # ---- Testing
 cfg.TEST = edict()
-cfg.TEST.SCALES = (600,)   # several: see SCALE_MODE
-cfg.TEST.MAX_SIZE = 1000
+cfg.TEST.SCALES = ranged((600,), '1 or more')  # several: see SCALE_MODE
+cfg.TEST.MAX_SIZE = ranged(1000, '1 or more')
 # (ours) With several scales.  'per_roi', the original's: each RoI is seen at the scale where its area is nearest
 # 224 x 224.  'all', the paper's +M: every RoI at each of them, and all boxes together go into NMS.
-cfg.TEST.SCALE_MODE = 'per_roi'
-cfg.TEST.NMS = 0.3         # IoU from which the lower of two detections of a class is dropped
+cfg.TEST.SCALE_MODE = ranged('per_roi', ('per_roi', 'all'))
+cfg.TEST.NMS = ranged(0.3, 'a finite number')  # IoU from which the lower of two detections of a class is dropped
 cfg.TEST.SVM = False       # scores are cls_score (from SVMs), not cls_prob
 cfg.TEST.BBOX_REG = True
 cfg.TEST.HAS_RPN = False
@@ -84,21 +89,22 @@ cfg.TEST.PROPOSAL_METHOD = 'selective_search'
 # (ours) The paper's +B (lib/fast_rcnn/multi_stage.py, bbox_voting.py).  The paper leaves out the first threshold; 0.95
 # and 0.5 are those of MR-CNN's code.
 cfg.TEST.MULTI_STAGE = False         # boxes that score high are scored and moved once more
-cfg.TEST.MULTI_STAGE_THRESH = 0.05   # the score above which they do
-cfg.TEST.MULTI_STAGE_NMS = 0.95      # of such boxes of a class that overlap this much, one is enough
+cfg.TEST.MULTI_STAGE_THRESH = ranged(0.05, 'a finite number')  # the score above which they do
+cfg.TEST.MULTI_STAGE_NMS = ranged(0.95, '0 or more')  # of such boxes of a class that overlap this much, one is enough
 cfg.TEST.BBOX_VOTE = False           # each detection becomes the score-weighted mean of the boxes around it
-cfg.TEST.BBOX_VOTE_THRESH = 0.5      # IoU from which a box is around it
-cfg.TEST.RPN_NMS_THRESH = 0.7
-cfg.TEST.RPN_PRE_NMS_TOP_N = 6000
-cfg.TEST.RPN_POST_NMS_TOP_N = 300
-cfg.TEST.RPN_MIN_SIZE = 16
+cfg.TEST.BBOX_VOTE_THRESH = ranged(0.5, '0 to 1')  # IoU from which a box is around it
+cfg.TEST.RPN_NMS_THRESH = ranged(0.7, '0 or more')
+cfg.TEST.RPN_PRE_NMS_TOP_N = ranged(6000, 'a finite number')
+cfg.TEST.RPN_POST_NMS_TOP_N = ranged(300, 'a finite number')
+cfg.TEST.RPN_MIN_SIZE = ranged(16, '0 or more')
 
 # ---- Both
-cfg.DEDUP_BOXES = 1 / 16.  # RoIs equal at this scale (1 / stride of the feature map) are run once; 0: run all
-cfg.PIXEL_MEANS = np.array([[[102.9801, 115.9465, 122.7717]]])  # BGR, of the ImageNet models
-cfg.RNG_SEED = 3
+# RoIs equal at this scale (1 / stride of the feature map) are run once; 0: run all
+cfg.DEDUP_BOXES = ranged(1 / 16., 'a finite number')
+cfg.PIXEL_MEANS = ranged(np.array([[[102.9801, 115.9465, 122.7717]]]), 'a finite number')  # BGR, of the ImageNet models
+cfg.RNG_SEED = ranged(3, '0 to 4294967295')
 cfg.TRUST_PICKLE = False   # (ours) read proposals from pickles, which may run any code
-cfg.EPS = 1e-14
+cfg.EPS = ranged(1e-14, '0 or more')
 cfg.ROOT_DIR = osp.abspath(osp.join(osp.dirname(__file__), '..', '..'))
 cfg.DATA_DIR = osp.join(cfg.ROOT_DIR, 'data')
 cfg.MODELS_DIR = osp.join(cfg.ROOT_DIR, 'models', 'pascal_voc')
@@ -160,7 +166,54 @@ def _leaves(tree, prefix=''):
             yield '%s%s' % (prefix, key), value
 
 
+_RANGES = take_ranges(cfg)
 _DEFAULTS = dict(_leaves(cfg))
+
+
+def check_cfg(branch):
+    """UserError for the first setting, of cfg.TRAIN or cfg.TEST by `branch` or common to both, that makes no sense.
+
+    Called where training and testing begin: programs assign to cfg too, as they like.  Settings that are not ours pass.
+    """
+    other = {'TRAIN': 'TEST.', 'TEST': 'TRAIN.'}[branch]
+    values = dict(_leaves(cfg))
+    for key in _DEFAULTS:
+        if key in values and not key.startswith(other):
+            _require_sense(key, values[key])
+    for message in _contradictions(branch):
+        raise UserError(message)
+
+
+def _contradictions(branch):
+    """A line for each two settings that make no sense together."""
+    if branch == 'TEST':
+        if cfg.TEST.MULTI_STAGE and not cfg.TEST.BBOX_REG:
+            yield "TEST.MULTI_STAGE runs boxes again that were moved by regression; set TEST.BBOX_REG True"
+        return
+    train = cfg.TRAIN
+    if train.BG_THRESH_LO > train.BG_THRESH_HI:
+        yield ("TRAIN.BG_THRESH_LO is %g and BG_THRESH_HI %g, so no RoI is background; set BG_THRESH_LO to at most "
+               "BG_THRESH_HI" % (train.BG_THRESH_LO, train.BG_THRESH_HI))
+    if train.RPN_NEGATIVE_OVERLAP > train.RPN_POSITIVE_OVERLAP:
+        yield ("TRAIN.RPN_NEGATIVE_OVERLAP is %g and RPN_POSITIVE_OVERLAP %g, so anchors are both; set RPN_NEGATIVE_"
+               "OVERLAP to at most RPN_POSITIVE_OVERLAP" % (train.RPN_NEGATIVE_OVERLAP, train.RPN_POSITIVE_OVERLAP))
+    if train.USE_OHEM and train.BG_THRESH_LO != 0:
+        yield ("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0 (as experiments/cfgs/"
+               "fast_rcnn_ohem.yml does)" % train.BG_THRESH_LO)
+    if train.BATCH_SIZE > 0 and train.BATCH_SIZE % train.IMS_PER_BATCH and (not train.USE_OHEM or train.OHEM_PER_IMAGE):
+        yield ("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of TRAIN.IMS_PER_BATCH (%d images)"
+               % (train.BATCH_SIZE, train.IMS_PER_BATCH))
+
+
+def _require_sense(key, value, where=''):
+    wanted = expected(value, _DEFAULTS[key], _RANGES.get(key))
+    if wanted:
+        raise UserError("setting %s%s is %s; expected %s (default: %s)"
+                        % (key, where, _short(value), wanted, _short(_DEFAULTS[key])))
+
+
+def _short(value):
+    return repr(value.ravel().tolist() if isinstance(value, np.ndarray) else value)
 
 
 def _set(key, value, where, text=None):
@@ -175,7 +228,8 @@ def _set(key, value, where, text=None):
         value = _as_type_of(default, value)
     except (TypeError, ValueError) as e:
         raise UserError("setting %s %s must be %s, got %r (%s)"
-                        % (key, where, _describe(default), value, type(value).__name__)) from e
+                        % (key, where, describe(default), value, type(value).__name__)) from e
+    _require_sense(key, value, ' ' + where)
     *path, leaf = key.split('.')
     branch = cfg
     for name in path:
@@ -198,11 +252,3 @@ def _as_type_of(default, value):
     if type(value) is not type(default):
         raise TypeError
     return value
-
-
-def _describe(default):
-    if isinstance(default, np.ndarray):
-        return "%d numbers like %s" % (default.size, default.ravel().tolist())
-    if isinstance(default, tuple):
-        return "a list of %s like %s" % (type(default[0]).__name__, list(default))
-    return {bool: "True or False", str: "text", int: "an int", float: "a float"}[type(default)]

@@ -36,7 +36,16 @@ def load_detections(path, imdb):
                         % (path, ' '.join(str(e).split()), DETECTIONS_FILE)) from e
     _check_same("images", image_ids, [str(id_) for id_ in imdb.image_index], path, imdb)
     _check_same("classes", classes, list(imdb.classes), path, imdb)
+    _check_finite(rows, image_ids, classes, path)
     return _group(rows, len(classes), len(image_ids))
+
+
+def _check_finite(rows, image_ids, classes, path):
+    bad = rows[~np.isfinite(rows).all(axis=1)]
+    if len(bad):
+        image, cls = bad[0, :2]
+        raise UserError("%s: %d of %d detections are not finite numbers, the first of class %s in image %s; test again"
+                        % (path, len(bad), len(rows), classes[int(cls)], image_ids[int(image)]))
 
 
 def _check_same(what, found, expected, path, imdb):

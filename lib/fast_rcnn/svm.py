@@ -15,6 +15,7 @@ from utils.errors import UserError
 from utils.progress import progress
 
 from fast_rcnn.config import cfg
+from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.test import im_detect
 
 FEATURES, SCORES = "fc7", "cls_score"   # blob and layer
@@ -65,7 +66,7 @@ class SVMTrainer:
     def __init__(self, net, imdb):
         if FEATURES not in net.blobs or SCORES not in net.params:
             raise UserError("net %s: SVMs need a blob %s and a layer %s" % (net.name, FEATURES, SCORES))
-        self.net, self.imdb = net, imdb
+        self.net, self.imdb, self._finite = net, imdb, FiniteCheck(net)
         self.weights, self.bias = net.params[SCORES]        # blobs (K, dim) and (K,)
         scale = TARGET_NORM / self._mean_norm()
         print("Features are scaled by %.4g to a mean norm of %g" % (scale, TARGET_NORM))
@@ -82,11 +83,13 @@ class SVMTrainer:
 
     def _features(self, i, boxes):
         """(scores (R, K), features (R, dim)) of boxes (R, 4) in image i of the roidb."""
-        im = read_image(self.imdb.image_path_at(i))
+        path = self.imdb.image_path_at(i)
+        im = read_image(path)
         im = im[:, ::-1] if self.imdb.roidb[i]["flipped"] else im
         if not len(boxes):
             return tuple(np.zeros((0, width), np.float32) for width in self.weights.shape)
-        scores, _ = im_detect(self.net, im, boxes)
+        with self._finite.image(path):
+            scores, _ = im_detect(self.net, im, boxes)
         return scores, np.array(self.net.blobs[FEATURES].data)
 
     def _mean_norm(self):

@@ -10,8 +10,9 @@ from utils.progress import progress
 
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
 from fast_rcnn.bbox_voting import bbox_vote
-from fast_rcnn.config import cfg, get_output_dir
+from fast_rcnn.config import cfg, check_cfg, get_output_dir
 from fast_rcnn.detections import DETECTIONS_FILE, save_detections
+from fast_rcnn.finite import FiniteCheck, require_finite
 from fast_rcnn.multi_stage import class_dets, high_scoring, own_class_dets
 from fast_rcnn.nms_wrapper import nms
 
@@ -27,6 +28,8 @@ def im_detect(net, im, boxes=None):
     2. Of boxes that fall on the same cells of the feature map (DEDUP_BOXES) run only the first.
     3. Predict boxes by regression, clipped to the image; without TEST.BBOX_REG they are the proposals.
     4. Give the others what their first one got, its boxes too (as the original does).
+
+    Scores or boxes that are not finite are a NotFiniteError.
     """
     scores, pred_boxes, _ = zip(*_passes(net, im, boxes))
     return np.concatenate(scores), np.concatenate(pred_boxes)
@@ -61,8 +64,6 @@ def _candidates(net, im, boxes, thresh):
 
 def _second_stage(net, im, im_scales, scores, pred_boxes, thresh):
     """class_dets of the pass's high-scoring boxes, run through the RoI layers over the features that the net holds."""
-    if not cfg.TEST.BBOX_REG:
-        raise UserError("TEST.MULTI_STAGE runs boxes again that were moved by regression; set TEST.BBOX_REG True")
     boxes, classes = high_scoring(scores, pred_boxes, cfg.TEST.MULTI_STAGE_THRESH, cfg.TEST.MULTI_STAGE_NMS)
     if len(boxes) == 0:
         return class_dets(scores[:0], pred_boxes[:0], thresh)
@@ -80,8 +81,7 @@ def _passes(net, im, boxes):
     The net holds the features of the pass until the next is asked for.  TEST.SCALE_MODE 'all' is a pass for each scale;
     TEST.SCALES that TEST.MAX_SIZE makes equal are one.
     """
-    if cfg.TEST.SCALE_MODE not in ('per_roi', 'all'):
-        raise UserError("TEST.SCALE_MODE must be per_roi or all, got %s" % cfg.TEST.SCALE_MODE)
+    check_cfg('TEST')
     if boxes is None and not cfg.TEST.HAS_RPN:
         raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
     run, done = _run_with_rpn if cfg.TEST.HAS_RPN else _run_on_boxes, set()
@@ -125,11 +125,14 @@ def _predict(net, outputs, boxes, im_shape):
     """Scores (R, K) and boxes (R, 4*K) from the net's outputs for boxes (R, 4); arrays of their own."""
     scores = np.array(net.blobs['cls_score'].data if cfg.TEST.SVM else outputs['cls_prob'])
     if not cfg.TEST.BBOX_REG:
+        require_finite(net, scores)
         return scores, np.tile(boxes, (1, scores.shape[1]))
     deltas = outputs['bbox_pred']
     if cfg.TEST.AGNOSTIC:
         deltas = np.tile(deltas[:, 4:8], (1, scores.shape[1]))  # (R, 8) -> (R, 4*K)
-    return scores, clip_boxes(bbox_transform_inv(boxes, deltas), im_shape)
+    pred_boxes = clip_boxes(bbox_transform_inv(boxes, deltas), im_shape)
+    require_finite(net, scores, pred_boxes)
+    return scores, pred_boxes
 
 
 def _first_of_equal(rois_blob, scale):
@@ -174,15 +177,19 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
     the last ones tie; 0: all.  vis: also write pictures.  Returns what imdb.evaluate_detections returns.  Of several
     processes each detects in its share of the images, and rank 0 does the rest; the others return None.
     """
+    check_cfg('TEST')
     output_dir = get_output_dir(imdb, net)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with nccl.root_first():
         roidb = imdb.gt_roidb() if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
     all_boxes = [[] for _ in range(imdb.num_classes)]
+    finite = FiniteCheck(net)
     for i in progress(range(nccl.rank, len(imdb.image_index), nccl.count), "test " + imdb.name, unit="im"):
-        im = read_image(imdb.image_path_at(i))
+        path = imdb.image_path_at(i)
+        im = read_image(path)
         proposals = None if cfg.TEST.HAS_RPN else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
-        image_dets = image_detections(net, im, proposals, thresh, max_per_image)
+        with finite.image(path):
+            image_dets = image_detections(net, im, proposals, thresh, max_per_image)
         if len(image_dets) != imdb.num_classes:
             raise UserError("net %s scores %d classes, but %s has %d; change num_output of its cls_score and bbox_pred"
                             % (net.name, len(image_dets), imdb.name, imdb.num_classes))

@@ -11,7 +11,8 @@ from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
 from utils.errors import UserError
 from utils.progress import progress
 
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, check_cfg
+from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.pretrained import load_pretrained
 from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
 from fast_rcnn.prototxt import (
@@ -34,6 +35,7 @@ MINING_CFGS = {"OHEMDataLayer": "fast_rcnn_ohem", "BoxAnnotatorOHEM": "rfcn_end2
 
 def get_training_roidb(imdb):
     """The roidb of an imdb, with mirrored copies (cfg.TRAIN.USE_FLIPPED), ready for minibatches."""
+    check_cfg("TRAIN")
     print("%s: %d images, %d classes: %s" % (imdb.name, imdb.num_images, imdb.num_classes, ", ".join(imdb.classes)))
     if cfg.TRAIN.USE_FLIPPED:
         imdb.append_flipped_images()
@@ -63,6 +65,7 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
     roidb: of get_training_roidb.  pretrained_model: caffemodel to start from.  resume: solverstate of an earlier
     snapshot to continue from, bit for bit, instead.
     """
+    check_cfg("TRAIN")
     wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume, max_iters)
     return wrapper.train_model(max_iters)
 
@@ -97,6 +100,7 @@ class SolverWrapper:
         self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
         if pretrained_model is not None and resume is None:
             load_pretrained(self.solver.net, pretrained_model)
+            self._require_finite_weights("weights %s cannot be trained on: " % pretrained_model, REMEDY)
         self._data_layers = self._feed(roidb)
         self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
         self._seed = cfg.RNG_SEED
@@ -176,7 +180,7 @@ class SolverWrapper:
 
     def _write_snapshot(self):
         """Write the files of a snapshot after the last whole iteration; returns their common stem."""
-        self._require_finite_weights()
+        self._require_finite_weights("training diverged: after iteration %d " % self.solver.iter, DIVERGED_REMEDY)
         with self._unnormalized() as raw:
             self.solver.snapshot()
         save_resume(self._stem(), raw, self._sampler_states, self._seed)
@@ -201,6 +205,7 @@ class SolverWrapper:
         solver_param.snapshot = 0
         solver_param.iter_size = cfg.TRAIN.ITER_SIZE or solver_param.iter_size
         shorten_schedule(solver_param, max_iters, cfg.TRAIN.STEP_FRACTION)
+        check_schedule(solver_param, max_iters)
         write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))
         return solver_param, net_param
 
@@ -246,18 +251,14 @@ class SolverWrapper:
             for blob, array in zip(blobs, raw):
                 blob.data[...] = array
 
-    def _require_finite_weights(self):
-        for name, blobs in self.solver.net.params.items():
-            if not all(np.isfinite(blob.data).all() for blob in blobs):
-                raise UserError("training diverged: after iteration %d layer %s has weights that are no finite "
-                                "numbers; %s" % (self.solver.iter, name, DIVERGED_REMEDY))
+    def _require_finite_weights(self, what, remedy):
+        layer = weights_not_finite(self.solver.net)
+        if layer:
+            raise UserError("%slayer %s has weights that are not finite; %s" % (what, layer, remedy))
 
 
 def shorten_schedule(solver_param, max_iters, fraction):
     """Let the rate fall after `fraction` of max_iters iterations, and not again; 0 leaves the solver's schedule."""
-    if not 0 <= fraction < 1:
-        raise UserError("TRAIN.STEP_FRACTION is %g; expected a part of the iterations, 0 <= STEP_FRACTION < 1 "
-                        "(0: the solver's stepsize)" % fraction)
     if not fraction:
         return
     if max_iters is None:
@@ -270,6 +271,14 @@ def shorten_schedule(solver_param, max_iters, fraction):
     solver_param.stepvalue[:] = [max(1, math.ceil(fraction * max_iters))]
 
 
+def check_schedule(solver_param, max_iters):
+    """UserError where the rate of the solver ends, or grows again, before the last iteration."""
+    ends = solver_param.lr_policy == "poly" and solver_param.power
+    if ends and max_iters is not None and max_iters > solver_param.max_iter:
+        raise UserError("the solver's lr_policy poly ends at its max_iter, %d, before the %d iterations asked for; set "
+                        "max_iter there to %d, or ask for fewer" % (solver_param.max_iter, max_iters, max_iters))
+
+
 def check_settings(net_param):
     """UserError for settings that contradict the net or each other, such as those that switch mining off unseen."""
     mines, train = mining_layer(net_param), cfg.TRAIN
@@ -279,15 +288,6 @@ def check_settings(net_param):
     if mines and not train.USE_OHEM:
         raise UserError("the net %s mines (%s), but TRAIN.USE_OHEM is False, so it would only see sampled "
                         "RoIs; add --cfg experiments/cfgs/%s.yml" % (net_param.name, mines, MINING_CFGS[mines]))
-    if mines and train.BG_THRESH_LO != 0:
-        raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0"
-                        % train.BG_THRESH_LO)
-    if train.IMS_PER_BATCH < 1 or train.BATCH_SIZE < 1:
-        raise UserError("TRAIN.IMS_PER_BATCH is %d and TRAIN.BATCH_SIZE %d; both must be at least 1"
-                        % (train.IMS_PER_BATCH, train.BATCH_SIZE))
-    if train.BATCH_SIZE % train.IMS_PER_BATCH and (not mines or train.OHEM_PER_IMAGE):
-        raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of TRAIN.IMS_PER_BATCH (%d images)"
-                        % (train.BATCH_SIZE, train.IMS_PER_BATCH))
 
 
 def mining_layer(net_param):

@@ -8,6 +8,7 @@ from roi_data_layer import mining_stats
 from utils.errors import UserError
 
 from fast_rcnn.event_file import open_event_file
+from fast_rcnn.finite import where_not_finite
 from fast_rcnn.processes import mean_row
 
 COLUMNS = (("iter", "loss", "loss_cls", "loss_bbox", "rpn_loss_cls", "rpn_loss_bbox") + mining_stats.NAMES
@@ -41,12 +42,12 @@ class TrainingLog:
             self._events = open_event_file(os.path.dirname(path), rows) if events else None
 
     def add(self, iteration, net):
-        """Enter a finished iteration; a UserError when its loss is no finite number."""
+        """Enter a finished iteration; a UserError, which says where that begins, when its loss is not finite."""
         values = self._read_losses(net)
         values = dict(zip(values, self._nccl.mean(values.values())))
         if not math.isfinite(values["loss"]):
-            raise UserError("training diverged: the loss of iteration %d is %s; %s"
-                            % (iteration, values["loss"], DIVERGED_REMEDY))
+            raise UserError("training diverged: the loss of iteration %d is %s%s; %s"
+                            % (iteration, values["loss"], self._where_not_finite(net), DIVERGED_REMEDY))
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0) + value
         self._count += 1
@@ -55,6 +56,13 @@ class TrainingLog:
             row = mean_row(self._nccl, self._take_row(iteration, waited))
             if row:
                 self._write(row)
+
+    def _where_not_finite(self, net):
+        """The first blob that is not finite and the images it is of, in the first process that has one; for rank 0."""
+        where = where_not_finite(net)
+        images = [os.path.basename(path) for layer in net.layers for path in getattr(layer, "images", ())]
+        found = self._nccl.gather(", ".join(["; " + where, "images " + " ".join(images)]) if where else "")
+        return next(filter(None, found or ()), "")
 
     def _read_losses(self, net):
         values = {"loss": 0.0}

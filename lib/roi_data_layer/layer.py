@@ -2,7 +2,7 @@
 import caffe
 import numpy as np
 import yaml
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, check_cfg
 from utils.errors import UserError
 
 from roi_data_layer.minibatch import draw_all, draw_rpn, draw_sampled, gt_rois, hard_roi_inds, make_blobs
@@ -26,10 +26,13 @@ class RoIDataLayer(caffe.Layer):
     The last three tops stand only with cfg.TRAIN.BBOX_REG; with cfg.TRAIN.HAS_RPN the tops are data, im_info and
     gt_boxes.  Blobs as in roi_data_layer.minibatch: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
     come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
-    threads while the net runs; they are the same either way.
+    threads while the net runs; they are the same either way.  `images`: the paths of the images of the last minibatch.
     """
 
+    images = ()
+
     def setup(self, bottom, top):
+        check_cfg("TRAIN")
         self._num_classes = _num_classes(self)
         self._tops = ("data",) + (RPN_BLOBS if cfg.TRAIN.HAS_RPN else _roi_arrays())
         _check_count(self, "top", top, self._tops)
@@ -54,6 +57,7 @@ class RoIDataLayer(caffe.Layer):
 
     def forward(self, bottom, top):
         (drawn, self._state), (blobs, im_scales) = self._minibatches.next()
+        self.images = [entry["image"] for entry in drawn.entries]
         if cfg.TRAIN.USE_OHEM and drawn.samples is not None:
             stats.gt_rois = gt_rois(drawn, im_scales)
         for i, name in enumerate(self._tops):
@@ -113,6 +117,9 @@ class OHEMDataLayer(caffe.Layer):
     """
 
     def setup(self, bottom, top):
+        if cfg.TRAIN.BATCH_SIZE < 1:
+            raise UserError("TRAIN.BATCH_SIZE is %d, but mining must keep at least one RoI of each minibatch; set it "
+                            "to the number of hard RoIs" % cfg.TRAIN.BATCH_SIZE)
         self._arrays, shapes = _roi_arrays(), _roi_shapes(_num_classes(self))
         self._iteration = 0
         _check_count(self, "bottom", bottom, ("cls_prob", "bbox_pred") + self._arrays)
@@ -156,9 +163,13 @@ def _num_classes(layer):
     """num_classes in the layer's param_str ("'num_classes': 21", YAML or JSON; param_str_ in older pycaffe)."""
     text = getattr(layer, "param_str", None) or getattr(layer, "param_str_", "")
     try:
-        return int(yaml.safe_load(text)["num_classes"])
+        classes = int(str(yaml.safe_load(text)["num_classes"]))
     except (yaml.YAMLError, TypeError, KeyError, ValueError):
         raise UserError("%s: param_str must be like 'num_classes': 21, got %r" % (type(layer).__name__, text)) from None
+    if classes < 2:
+        raise UserError("%s: num_classes in param_str is %d; expected 2 or more, with the background"
+                        % (type(layer).__name__, classes))
+    return classes
 
 
 def _check_count(layer, side, blobs, names):

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.random as npr
 from fast_rcnn.config import cfg
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
-from utils.errors import UserError
 
 from roi_data_layer.ohem import select_hard, select_hard_per_image
 
@@ -50,21 +49,12 @@ def draw_sampled(roidb, rng):
     Numbers come from `rng` in the original's order: scales, then for each image foreground and background, the two
     only where there are candidates.
     """
-    rois_per_image, rest = divmod(cfg.TRAIN.BATCH_SIZE, len(roidb))
-    if rest and len(roidb) == cfg.TRAIN.IMS_PER_BATCH:      # the last of an epoch may have fewer
-        raise UserError("TRAIN.BATCH_SIZE (%d RoIs) must be a multiple of the %d images of a minibatch; set "
-                        "TRAIN.BATCH_SIZE or TRAIN.IMS_PER_BATCH" % (cfg.TRAIN.BATCH_SIZE, len(roidb)))
-    fg_per_image = int(np.round(cfg.TRAIN.FG_FRACTION * rois_per_image))
     sizes = _draw_sizes(len(roidb), rng)
-    return Drawn(roidb, sizes, [sample_rois(entry["max_overlaps"], fg_per_image, rois_per_image, rng)
-                                for entry in roidb])
+    return Drawn(roidb, sizes, [sample_rois(entry["max_overlaps"], len(roidb), rng) for entry in roidb])
 
 
 def draw_all(roidb, rng):
     """Drawn for entries `roidb`: all RoIs."""
-    if cfg.TRAIN.BG_THRESH_LO != 0:
-        raise UserError("TRAIN.BG_THRESH_LO is %g, but mining needs every background RoI; set it to 0 (as "
-                        "experiments/cfgs/fast_rcnn_ohem.yml does)" % cfg.TRAIN.BG_THRESH_LO)
     return Drawn(roidb, _draw_sizes(len(roidb), rng), [all_rois(entry["max_overlaps"]) for entry in roidb])
 
 
@@ -103,9 +93,6 @@ def hard_roi_inds(loss, rois, labels):
     select, count = select_hard, cfg.TRAIN.BATCH_SIZE
     if cfg.TRAIN.OHEM_PER_IMAGE:
         select, count = select_hard_per_image, cfg.TRAIN.BATCH_SIZE // cfg.TRAIN.IMS_PER_BATCH
-    if count < 1:
-        raise UserError("TRAIN.BATCH_SIZE is %d: mining must keep at least one RoI of each minibatch%s" % (
-            cfg.TRAIN.BATCH_SIZE, " and image (TRAIN.OHEM_PER_IMAGE)" if cfg.TRAIN.OHEM_PER_IMAGE else ""))
     return select(np.asarray(loss, np.float64), rois, labels, count, nms_thresh, cfg.TRAIN.OHEM_NMS_PER_CLASS)
 
 
@@ -138,8 +125,13 @@ def _get_image_blob(entries, sizes):
     return im_list_to_blob(ims), im_infos
 
 
-def sample_rois(overlaps, fg_per_image, rois_per_image, rng):
-    """Indices of the foreground and of the background RoIs drawn from one image by their overlaps (R,)."""
+def sample_rois(overlaps, count, rng):
+    """Indices of the foreground and of the background RoIs drawn from one of `count` images by their overlaps (R,).
+
+    BATCH_SIZE -1: all of both, in random order.
+    """
+    rois_per_image = len(overlaps) if cfg.TRAIN.BATCH_SIZE < 0 else cfg.TRAIN.BATCH_SIZE // count
+    fg_per_image = rois_per_image if cfg.TRAIN.BATCH_SIZE < 0 else int(np.round(cfg.TRAIN.FG_FRACTION * rois_per_image))
     fg_inds = np.flatnonzero(overlaps >= cfg.TRAIN.FG_THRESH)
     if fg_inds.size:
         fg_inds = rng.choice(fg_inds, size=min(fg_per_image, fg_inds.size), replace=False)

@@ -4,7 +4,8 @@ import tempfile
 
 import numpy as np
 from fast_rcnn.bbox_transform import clip_boxes
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, check_cfg
+from fast_rcnn.finite import FiniteCheck, require_finite
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 from utils.progress import progress
@@ -15,6 +16,7 @@ def im_proposals(net, im):
 
     net: takes data and im_info [height width scale], and has the blobs rois and scores.
     """
+    check_cfg("TEST")
     if len(cfg.TEST.SCALES) != 1:
         raise UserError("an RPN makes proposals at one scale; set TEST.SCALES to one number, got %s"
                         % list(cfg.TEST.SCALES))
@@ -24,14 +26,19 @@ def im_proposals(net, im):
     for name, array in (("data", data), ("im_info", im_info)):
         net.blobs[name].reshape(*array.shape)
     net.forward(data=data, im_info=im_info)
-    boxes = net.blobs["rois"].data[:, 1:] / np.float32(im_scale)
-    return clip_boxes(boxes, im.shape), net.blobs["scores"].data[:, 0].copy()
+    boxes, scores = net.blobs["rois"].data[:, 1:] / np.float32(im_scale), net.blobs["scores"].data[:, 0].copy()
+    require_finite(net, boxes, scores)
+    return clip_boxes(boxes, im.shape), scores
 
 
 def imdb_proposals(net, imdb):
     """The boxes of every image of imdb, a list of (R, 4); mirrored images are not looked at."""
-    return [im_proposals(net, read_image(imdb.image_path_at(i)))[0]
-            for i in progress(range(imdb.num_images), "proposals of " + imdb.name, unit="images")]
+    box_list, finite = [], FiniteCheck(net)
+    for i in progress(range(imdb.num_images), "proposals of " + imdb.name, unit="images"):
+        path = imdb.image_path_at(i)
+        with finite.image(path):
+            box_list.append(im_proposals(net, read_image(path))[0])
+    return box_list
 
 
 def save_proposals(path, box_list):

@@ -3,6 +3,7 @@ import caffe
 import numpy as np
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
 from fast_rcnn.config import cfg
+from fast_rcnn.finite import NotFiniteError
 from roi_data_layer.greedy_nms import greedy_nms
 
 from rpn.generate_anchors import shifted_anchors
@@ -37,6 +38,9 @@ class ProposalLayer(caffe.Layer):
     def forward(self, bottom, top):
         settings = cfg[str(self.phase)]
         all_scores, all_deltas, im_info = (bottom[i].data for i in range(3))
+        # In TRAIN the losses show it.
+        if str(self.phase) == "TEST" and not (np.isfinite(all_scores).all() and np.isfinite(all_deltas).all()):
+            raise NotFiniteError("the ProposalLayer gets scores or deltas that are not finite")
         height, width = all_scores.shape[2:]
         anchors = shifted_anchors(self._anchors, height, width, self._feat_stride)
         rois, roi_scores = [], []

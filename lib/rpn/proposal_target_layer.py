@@ -59,7 +59,7 @@ class ProposalTargetLayer(caffe.Layer):
         """rois (K, 5), labels (K,) and targets (K, 4) of one of `count` images; its objects are proposals as well."""
         rois = np.concatenate([rois, _as_rois(gt_boxes, image)])
         overlaps, nearest = best_overlaps(rois[:, 1:], gt_boxes[:, :4])
-        fg_inds, bg_inds = self._choose(overlaps, cfg.TRAIN.BATCH_SIZE // count)
+        fg_inds, bg_inds = self._choose(overlaps, count)
         keep = np.append(fg_inds, bg_inds)
         labels, targets = np.zeros(len(keep), np.float32), np.zeros((len(keep), 4))
         if len(fg_inds):
@@ -68,11 +68,11 @@ class ProposalTargetLayer(caffe.Layer):
             targets[:len(fg_inds)] = self._normalized(bbox_transform(rois[fg_inds, 1:], objects[:, :4]))
         return rois[keep], labels, targets
 
-    def _choose(self, overlaps, per_image):
-        """Indices of foreground and background by the overlaps (R,) of the RoIs of one image."""
+    def _choose(self, overlaps, count):
+        """Indices of foreground and background by the overlaps (R,) of the RoIs of one of `count` images."""
         if cfg.TRAIN.USE_OHEM and self._iteration >= cfg.TRAIN.OHEM_WARMUP_ITERS:
             return all_rois(overlaps)
-        return sample_rois(overlaps, int(np.round(cfg.TRAIN.FG_FRACTION * per_image)), per_image, npr)
+        return sample_rois(overlaps, count, npr)
 
     @staticmethod
     def _normalized(targets):

@@ -167,13 +167,102 @@ def test_settings_that_cannot_be_kept_are_refused_at_once(tmp_path, text, words)
         solver_from_text(NET, SGD + " " + text, tmp_path)
 
 
+RATE = 'base_lr: 0.1 lr_policy: "%s" '
+
+
+@pytest.mark.parametrize("text, message", [
+    (RATE % "step" + "gamma: 0.5", "stepsize is 0 .not given. with lr_policy step; expected 1 or more"),
+    (RATE % "step" + "gamma: 0.5 stepsize: 0", "stepsize is 0 with lr_policy step; expected 1 or more"),
+    (RATE % "step" + "gamma: -0.5 stepsize: 1", "gamma is -0.5 with lr_policy step; expected 0 or more"),
+    (RATE % "sigmoid" + "gamma: 0.5", "stepsize is 0"),
+    (RATE % "inv" + "gamma: -0.5 power: 1", "gamma is -0.5"),
+    (RATE % "multistep" + "gamma: 0.5 stepvalue: 20 stepvalue: 10", r"stepvalue is \[20, 10\] .*rising order"),
+    (RATE % "multistep" + "gamma: 0.5 stepvalue: -1", r"stepvalue is \[-1\]"),
+    (RATE % "poly" + "power: 1", "max_iter is 0 .not given. with lr_policy poly"),
+    (RATE % "poly" + "power: 1 max_iter: 0", "max_iter is 0 with lr_policy poly; expected 1 or more"),
+    (RATE % "fixed" + 'type: "Adam" momentum2: 2', "momentum2 is 2 with type Adam; expected 0 or more and below 1"),
+    (RATE % "fixed" + 'type: "Adam" momentum: 1', "momentum is 1 with type Adam"),
+    (RATE % "fixed" + 'type: "Adam" delta: -1', "delta is -1"),
+    (RATE % "fixed" + 'type: "AdaDelta" momentum: 0.9 delta: 0', "delta is 0 with type AdaDelta; expected more than 0"),
+    (RATE % "fixed" + 'type: "AdaGrad" momentum: 0.9', "momentum is 0.9 with type AdaGrad; expected 0"),
+    (RATE % "fixed" + 'type: "RMSProp" momentum: 0.9', "momentum is 0.9 with type RMSProp; expected 0"),
+    (RATE % "fixed" + 'type: "RMSProp" rms_decay: 1', "rms_decay is 1"),
+    (RATE % "fixed" + "momentum: 1.5", "momentum is 1.5 with type SGD; expected -1 to 1"),
+    (RATE % "fixed" + "momentum: nan", "momentum is nan"),
+    (RATE % "fixed" + "weight_decay: inf", "weight_decay is inf; expected a finite number"),
+    (RATE % "fixed" + 'weight_decay: 0.1 regularization_type: "L3"', "regularization_type is 'L3'; expected L1 or L2"),
+    (RATE % "fixed" + "clip_gradients: nan", "clip_gradients is nan"),
+    (RATE % "fixed" + "iter_size: 0", "iter_size is 0; expected 1 or more"),
+    (RATE % "fixed" + "average_loss: 0", "average_loss is 0; expected 1 or more"),
+    (RATE % "fixed" + "test_iter: 1 test_interval: 1", "1 test_iter for 0 test nets"),
+    (RATE % "fixed" + 'test_net: "none.prototxt"', "0 test_iter for 1 test nets"),
+    (RATE % "fixed" + 'test_net: "none.prototxt" test_iter: 1', "test_interval is 0; expected 1 or more"),
+    (RATE % "fixed" + 'test_net: "a" test_net: "b" test_iter: 1 test_iter: 1 test_interval: 1 test_state { level: 1 }',
+     "1 test_state for 2 test nets"),
+    ('base_lr: nan lr_policy: "fixed"', "base_lr is nan; expected a finite number"),
+    ("base_lr: 0.1", "lr_policy '' is unknown"),
+])
+def test_a_setting_that_makes_no_sense_is_one_line_when_the_solver_is_made(tmp_path, text, message):
+    with pytest.raises(caffe.CaffeError, match="solver: " + message) as e:
+        solver_from_text(PLAIN, text, tmp_path)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("text", [       # C++ Caffe runs these, with finite weights
+    RATE % "step" + "stepsize: 1", RATE % "multistep" + "gamma: 0.5",
+    RATE % "multistep" + "gamma: 0.5 stepvalue: 1 stepvalue: 1", RATE % "inv" + "gamma: 0.5 power: -1",
+    RATE % "poly" + "power: 1 max_iter: 9", RATE % "fixed" + "stepsize: 0 momentum2: 2 max_iter: -1 display: -1",
+    RATE % "fixed" + "momentum: -0.5 weight_decay: -0.5", RATE % "fixed" + "clip_gradients: 0",
+    RATE % "fixed" + "clip_gradients: inf", 'lr_policy: "fixed"', 'base_lr: -0.1 lr_policy: "fixed"',
+    RATE % "fixed" + 'type: "Adam" momentum: 0.9 momentum2: 0', RATE % "fixed" + 'type: "Adam" momentum: 0.9 delta: 0',
+    RATE % "fixed" + 'type: "AdaDelta" momentum: 1', RATE % "fixed" + 'type: "RMSProp" rms_decay: 0',
+    RATE % "fixed" + "test_interval: 1",
+])
+def test_settings_that_caffe_runs_are_not_refused(tmp_path, text):
+    solver = solver_from_text(PLAIN, text + " random_seed: 1", tmp_path)
+    solver.step(3)
+    assert all(np.isfinite(blob.data).all() for blob in solver.net.learnable_params)
+
+
+def test_snapshots_into_a_folder_that_is_not_there_are_refused_before_training(tmp_path):
+    (tmp_path / "net.prototxt").write_text(PLAIN)
+    (tmp_path / "s.prototxt").write_text('net: "%s" base_lr: 1 lr_policy: "fixed" snapshot: 2 snapshot_prefix: "%s"'
+                                         % (tmp_path / "net.prototxt", tmp_path / "none" / "snap"))
+    with pytest.raises(caffe.CaffeError, match="snapshot_prefix is .*none is not a folder"):
+        caffe.get_solver(str(tmp_path / "s.prototxt"))
+
+
+def test_gradients_are_clipped_though_nothing_has_one(tmp_path):
+    frozen = PLAIN.replace("lr_mult: 1", "lr_mult: 0").replace("lr_mult: 2", "lr_mult: 0")
+    solver = solver_from_text(frozen, 'base_lr: 1 lr_policy: "fixed" clip_gradients: 1 random_seed: 1', tmp_path)
+    before = solver.net.params["f"][0].data.copy()
+    solver.step(2)
+    np.testing.assert_array_equal(solver.net.params["f"][0].data, before)
+
+
+def test_a_rate_that_grows_beyond_all_numbers_is_one_line(tmp_path):
+    solver = solver_from_text(PLAIN, 'base_lr: 1e30 lr_policy: "exp" gamma: 1e30', tmp_path)
+    with pytest.raises(caffe.CaffeError, match="lr_policy exp has no finite rate at iteration 11"):
+        learning_rate(solver.param, 11)
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("lr_mult: 2", "lr_mult: nan", "layer f: lr_mult of a parameter is nan; expected a finite number"),
+    ("decay_mult: 1", "decay_mult: inf", "layer f: decay_mult of a parameter is inf"),
+    ("loss_weight: 2", "loss_weight: nan", "layer loss .*loss_weight is .nan.; expected finite"),
+])
+def test_multipliers_that_are_no_numbers_name_their_layer(tmp_path, old, new, message):
+    with pytest.raises(caffe.CaffeError, match=message):
+        solver_from_text(PLAIN.replace(old, new), SGD, tmp_path)
+
+
 def test_learning_rates_at_their_ends():
     from google.protobuf import text_format
     late = text_format.Parse('base_lr: 2 lr_policy: "sigmoid" gamma: 0.1 stepsize: 10000', caffe_pb2.SolverParameter())
     assert learning_rate(late, 0)[0] == 0 and learning_rate(late, 10000)[0] == 1
     past = text_format.Parse('base_lr: 2 lr_policy: "poly" power: 0.9 max_iter: 4', caffe_pb2.SolverParameter())
     assert learning_rate(past, 4)[0] == 0
-    with pytest.raises(caffe.CaffeError, match="no rate behind max_iter 4"):
+    with pytest.raises(caffe.CaffeError, match="no rate after max_iter 4"):
         learning_rate(past, 5)
 
 
@@ -205,3 +294,41 @@ def test_learning_rate_policies(text, rates):
 def test_a_wrong_solver_prototxt_gets_one_line(tmp_path, text, message):
     with pytest.raises(caffe.CaffeError, match=message):
         solver_from_text(PLAIN, text, tmp_path)
+
+
+PERMISSIVE = """
+layer { name: "data" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 2 }
+  data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
+layer { name: "f" type: "InnerProduct" bottom: "x" top: "y" param { name: "w" }
+  inner_product_param { num_output: 2 bias_term: false } }
+layer { name: "g" type: "InnerProduct" bottom: "x" top: "z" param { name: "w" share_mode: PERMISSIVE }
+  inner_product_param { num_output: 2 bias_term: false transpose: true } }
+layer { name: "l1" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "l1" }
+layer { name: "l2" type: "EuclideanLoss" bottom: "z" bottom: "t" top: "l2" }
+"""
+
+
+def test_a_parameter_shared_permissively_has_each_layers_own_shape(tmp_path):
+    solver = solver_from_text(PERMISSIVE, 'base_lr: 0.3 momentum: 0.5 lr_policy: "fixed"', tmp_path)
+    f, g = solver.net.params["f"][0], solver.net.params["g"][0]
+    f.data[...] = np.arange(6).reshape(2, 3) * 0.1
+    assert f.shape == (2, 3) and g.shape == (3, 2) and len(solver.net.learnable_params) == 1
+    solver.step(3)
+    expected = [0.63864, 0.67998, 0.83864, 0.65604, 0.81471, 0.85604]       # of BVLC Caffe 1.0
+    np.testing.assert_allclose(f.data.ravel(), expected, atol=1e-5)
+    np.testing.assert_array_equal(g.data.ravel(), f.data.ravel())
+    np.testing.assert_array_equal(g.diff.ravel(), f.diff.ravel())
+    g.data[0, 1] = 9
+    assert f.data[0, 1] == 9
+    other = caffe.Net(str(tmp_path / "train.prototxt"), caffe.TEST)
+    other.share_with(solver.net)
+    assert other.params["f"][0].data[0, 1] == other.params["g"][0].data[0, 1] == 9
+    solver.net.save(str(tmp_path / "w.caffemodel"))
+    stored = caffe.Net(str(tmp_path / "train.prototxt"), str(tmp_path / "w.caffemodel"), caffe.TEST)
+    np.testing.assert_array_equal(stored.params["g"][0].data, g.data)
+
+
+@pytest.mark.parametrize("old, new", [("share_mode: PERMISSIVE", ""), ("transpose: true", "transpose: true axis: 0")])
+def test_a_parameter_of_another_shape_or_count_is_refused(tmp_path, old, new):
+    with pytest.raises(caffe.CaffeError, match="layer g: parameter 0 shares 'w' with layer f"):
+        solver_from_text(PERMISSIVE.replace(old, new), 'base_lr: 0.3 lr_policy: "fixed"', tmp_path)

@@ -255,6 +255,11 @@ def test_param_str_without_class_count_is_the_users_error(text):
         data_net(param_str=text)
 
 
+def test_a_class_count_without_a_class_is_refused():
+    with settings(SMALL), pytest.raises(UserError, match="num_classes in param_str is 0; expected 2 or more"):
+        data_net(param_str="'num_classes': 0")
+
+
 @pytest.mark.parametrize("box_regression", [True, False])
 def test_tops_that_do_not_fit_the_settings_are_refused(box_regression):
     with settings({**SMALL, "TRAIN.BBOX_REG": box_regression}):

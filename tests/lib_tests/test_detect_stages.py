@@ -150,7 +150,7 @@ def test_no_proposals_and_no_detection(net):
 
 
 @pytest.mark.parametrize("changes, words", [
-    ({"TEST.SCALE_MODE": "every"}, "TEST.SCALE_MODE must be per_roi or all, got every"),
+    ({"TEST.SCALE_MODE": "every"}, "TEST.SCALE_MODE is 'every'; expected 'per_roi' or 'all'"),
     ({"TEST.BBOX_REG": False}, "TEST.MULTI_STAGE runs boxes again that were moved by regression; set TEST.BBOX_REG True"),
 ])
 def test_settings_that_do_not_work(net, changes, words):

@@ -26,11 +26,6 @@ def test_crowds_are_no_hard_negatives(tmp_path):
     assert blobs["labels"].tolist() == [2, 0, 0]
 
 
-def test_mining_needs_every_background_roi(tmp_path):
-    with settings({**SMALL, "TRAIN.BG_THRESH_LO": 0.1}), pytest.raises(UserError, match="BG_THRESH_LO is 0.1"):
-        get_allrois_minibatch([entry_of(tmp_path)], 3)
-
-
 @pytest.mark.parametrize("make", [get_minibatch, get_allrois_minibatch])
 def test_images_without_rois_are_legal(tmp_path, make):
     none = make_entry(tmp_path / "none.png", [], [])
@@ -120,9 +115,11 @@ def test_the_last_minibatch_of_an_epoch_may_have_fewer_images(tmp_path):
     assert blobs["data"].shape[0] == 3 and 3 <= len(blobs["rois"]) <= 8
 
 
-def test_a_minibatch_must_divide_among_its_images(tmp_path):
-    with settings({**SMALL, "TRAIN.BATCH_SIZE": 7, "TRAIN.IMS_PER_BATCH": 2}), pytest.raises(UserError, match="multiple of the 2 images"):
-        get_minibatch([entry_of(tmp_path)] * 2, 3)
+def test_batch_size_minus_1_takes_all_rois(tmp_path):
+    entry = entry_of(tmp_path, overlaps=(1, 0.05, 0.5, 0.25))
+    with settings({**SMALL, "TRAIN.BATCH_SIZE": -1, "TRAIN.BG_THRESH_LO": 0.1}):
+        blobs = get_minibatch([entry], 3)
+    assert sorted(map(tuple, blobs["rois"][:, 1:])) == sorted(map(tuple, entry["boxes"][[0, 2, 3]] * 2))
 
 
 def test_a_corrupt_image_is_named(tmp_path):

@@ -9,7 +9,6 @@ from roi_data_layer.mining_stats import MiningStats
 from roi_data_layer.ohem import roi_losses, select_hard, select_hard_per_image
 from support.reference import lib_case
 from support.settings import settings
-from utils.errors import UserError
 
 SELECT_CASES = ["n50", "n50b16", "n50x2", "n2000", "n2000x2", "n2000f32", "ties50", "ties2000", "ties2000x2", "allsame",
                 "nobg"]
@@ -91,14 +90,6 @@ def test_no_rois_and_one_roi(select, thresh):
     for count in (0, 1):
         inds = select(np.ones(count), np.zeros((count, 5), np.float32), np.zeros(count, np.float32), 64, thresh)
         assert inds.tolist() == list(range(count)) and inds.dtype.kind == "i"
-
-
-@pytest.mark.parametrize("changes", [{"TRAIN.BATCH_SIZE": 0}, {"TRAIN.BATCH_SIZE": -1},
-                                     {"TRAIN.BATCH_SIZE": 1, "TRAIN.IMS_PER_BATCH": 2, "TRAIN.OHEM_PER_IMAGE": True}])
-def test_a_minibatch_without_hard_rois_is_refused(changes):
-    """Users of the original trained for days with BATCH_SIZE -1, which mines nothing."""
-    with settings(changes), pytest.raises(UserError, match="mining must keep at least one RoI"):
-        hard_roi_inds(np.ones(3), np.zeros((3, 5), np.float32), np.zeros(3, np.float32))
 
 
 def test_two_thousand_rois_take_less_than_five_milliseconds():

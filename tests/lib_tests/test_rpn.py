@@ -108,6 +108,12 @@ def test_param_str_of_old_prototxts_is_read():
     ("rpn.proposal_layer", "ProposalLayer", 24, "'feat_stride': 16", "24 channels, expected 18 for the 9 anchors"),
     ("rpn.anchor_target_layer", "AnchorTargetLayer", 18, "{'feat_stride': 16, 'scales': [2, 4]}", "expected 12 for the 6"),
     ("rpn.proposal_target_layer", "ProposalTargetLayer", 18, "21", "param_str must be like 'num_classes': 21"),
+    ("rpn.proposal_target_layer", "ProposalTargetLayer", 18, "'num_classes': 0", "num_classes in param_str is 0; expected"),
+    ("rpn.proposal_layer", "ProposalLayer", 18, "'feat_stride': 0", "feat_stride in param_str is 0; expected a number above 0"),
+    ("rpn.proposal_layer", "ProposalLayer", 18, "'feat_stride': .nan", "feat_stride in param_str is nan"),
+    ("rpn.anchor_target_layer", "AnchorTargetLayer", 18, "{'feat_stride': 16, 'scales': [8, 16, -32]}", "scales in param_str"),
+    ("rpn.anchor_target_layer", "AnchorTargetLayer", 18, "{'feat_stride': 16, 'scales': 8}", "expected a list of numbers"),
+    ("rpn.anchor_target_layer", "AnchorTargetLayer", 18, "{'feat_stride': 16, 'allowed_border': no}", "allowed_border in"),
 ])
 def test_mistakes_in_a_prototxt_are_named(module, class_name, channels, param_str, words):
     bottoms = {"a": np.zeros((1, channels, 2, 2)), "b": np.zeros((1, 2 * channels, 2, 2)), "c": np.zeros((1, 3))}

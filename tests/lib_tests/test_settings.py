@@ -3,7 +3,8 @@ import types
 
 import numpy as np
 import pytest
-from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list, get_output_dir
+import yaml
+from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list, check_cfg, get_output_dir
 from support.settings import settings
 from utils.errors import UserError
 from utils.timer import Timer
@@ -99,6 +100,96 @@ def test_mistakes_in_files(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as e:
         cfg_from_file(path)
     assert "\n" not in str(e.value)
+
+
+NAN, INF = float("nan"), float("inf")
+SENSELESS = [
+    ("TRAIN.FG_THRESH", NAN), ("TRAIN.FG_THRESH", INF), ("TRAIN.FG_THRESH", -0.5), ("TRAIN.FG_FRACTION", 5.0),
+    ("TRAIN.FG_FRACTION", -1.0), ("TRAIN.FG_FRACTION", NAN), ("TRAIN.BG_THRESH_HI", NAN), ("TRAIN.BG_THRESH_LO", -1.0),
+    ("TRAIN.OHEM_NMS_THRESH", NAN), ("TRAIN.OHEM_NMS_THRESH", -1.0), ("TRAIN.BBOX_NORMALIZE_STDS", (0.0,) * 4),
+    ("TRAIN.BBOX_NORMALIZE_STDS", (0.1, 0.1, -0.2, 0.2)), ("TRAIN.BBOX_NORMALIZE_MEANS", (0.0, NAN, 0.0, 0.0)),
+    ("TRAIN.BBOX_INSIDE_WEIGHTS", (1.0, 1.0, 1.0, -1.0)), ("TRAIN.BBOX_THRESH", NAN), ("TRAIN.BATCH_SIZE", 0),
+    ("TRAIN.BATCH_SIZE", -2), ("TRAIN.IMS_PER_BATCH", 0), ("TRAIN.ITER_SIZE", -1), ("TRAIN.STEP_FRACTION", 1.0),
+    ("TRAIN.STEP_FRACTION", NAN), ("TRAIN.SCALES", (600, 0)), ("TRAIN.MAX_SIZE", 0), ("TRAIN.OHEM_WARMUP_ITERS", -1),
+    ("TRAIN.RPN_BATCHSIZE", 0), ("TRAIN.RPN_FG_FRACTION", 1.5), ("TRAIN.RPN_POSITIVE_OVERLAP", 7.0),
+    ("TRAIN.RPN_NEGATIVE_OVERLAP", NAN), ("TRAIN.RPN_NMS_THRESH", -1.0), ("TRAIN.RPN_MIN_SIZE", -16),
+    ("TRAIN.RPN_POSITIVE_WEIGHT", 2.0), ("TRAIN.RPN_POSITIVE_WEIGHT", NAN), ("TRAIN.SNAPSHOT_INFIX", "a/b"),
+    ("TEST.SCALES", (-600,)), ("TEST.MAX_SIZE", -1), ("TEST.NMS", NAN), ("TEST.NMS", -INF), ("TEST.SCALE_MODE", "every"),
+    ("TEST.BBOX_VOTE_THRESH", NAN), ("TEST.MULTI_STAGE_THRESH", NAN), ("TEST.MULTI_STAGE_NMS", -1.0),
+    ("TEST.RPN_NMS_THRESH", NAN), ("DEDUP_BOXES", NAN), ("EPS", NAN), ("EPS", -1.0), ("RNG_SEED", -1),
+    ("RNG_SEED", 2 ** 32), ("PIXEL_MEANS", [[[NAN, 1, 2]]]), ("EXP_DIR", "a\0b"),
+]
+
+
+@pytest.mark.parametrize("key, value", SENSELESS)
+def test_values_that_make_no_sense_are_refused_where_they_are_set_and_where_work_begins(tmp_path, key, value):
+    text = "setting %s %%s.*; expected .*default: " % key
+    with pytest.raises(UserError, match=text % "in --set is") as e:
+        cfg_from_list([key, value])
+    assert "\n" not in str(e.value)
+    (tmp_path / "a.yml").write_text(yaml.safe_dump(as_tree(key, list(value) if isinstance(value, tuple) else value)))
+    with pytest.raises(UserError, match=text % "in .*a.yml is"):
+        cfg_from_file(tmp_path / "a.yml")
+    with settings({key: value}), pytest.raises(UserError, match=text % "is"):
+        check_cfg("TEST" if key.startswith("TEST.") else "TRAIN")
+
+
+def as_tree(key, value):
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value
+
+
+@pytest.mark.parametrize("key, value", [
+    ("TRAIN.BATCH_SIZE", -1), ("TRAIN.BG_THRESH_LO", 0.0), ("TRAIN.FG_FRACTION", 1.0), ("TRAIN.FG_FRACTION", 0.0),
+    ("TRAIN.FG_THRESH", 1), ("TRAIN.RPN_POSITIVE_WEIGHT", -1.0), ("TRAIN.RPN_PRE_NMS_TOP_N", -1), ("TEST.NMS", 1.5),
+    ("TEST.NMS", -1.0), ("TRAIN.RPN_MIN_SIZE", 0), ("DEDUP_BOXES", 0.0), ("TRAIN.SNAPSHOT_ITERS", 0),
+    ("TEST.RPN_POST_NMS_TOP_N", 0), ("RNG_SEED", 2 ** 32 - 1), ("TRAIN.OHEM_NMS_THRESH", 1.1), ("EXP_DIR", "a/b {c}"),
+])
+def test_values_of_real_life_stay_legal(key, value):
+    cfg_from_list([key, value])
+    check_cfg("TRAIN"), check_cfg("TEST")
+
+
+@pytest.mark.parametrize("key, value", [       # what programs assign by themselves
+    ("TRAIN.SCALES", [600]), ("TRAIN.SCALES", np.array([480, 600])), ("TRAIN.BG_THRESH_LO", 0), ("RNG_SEED", np.int64(7)),
+    ("TRAIN.FG_FRACTION", np.float32(0.25)), ("PIXEL_MEANS", np.zeros((1, 1, 3), np.float32)), ("PIXEL_MEANS", [1, 2, 3]),
+    ("TRAIN.USE_FLIPPED", 1), ("TEST.SVM", np.bool_(True)), ("GPU_ID", None),
+])
+def test_assigned_values_of_another_type_that_work_pass(key, value):
+    with settings({key: value}):
+        check_cfg("TRAIN"), check_cfg("TEST")
+
+
+@pytest.mark.parametrize("key, value, words", [
+    ("TRAIN.USE_OHEM", "False", "is 'False'; expected True or False"),
+    ("TRAIN.BATCH_SIZE", 64.0, "is 64.0; expected an int"), ("TRAIN.SCALES", 600, "is 600; expected a list of int"),
+    ("TRAIN.SCALES", (), "expected a list of int"), ("TRAIN.FG_THRESH", "0.5", "is '0.5'; expected a float"),
+    ("TRAIN.BBOX_NORMALIZE_STDS", (0.1, 0.2), "expected a list of float"), ("TRAIN.MAX_SIZE", True, "expected an int"),
+    ("PIXEL_MEANS", [1, 2], "expected 3 numbers"), ("EXP_DIR", 5, "is 5; expected text"),
+])
+def test_assigned_values_of_another_type_that_do_not_work_are_refused(key, value, words):
+    with settings({key: value}), pytest.raises(UserError, match="setting %s .*%s" % (key, words)):
+        check_cfg("TRAIN")
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"TRAIN.BG_THRESH_LO": 0.6}, "BG_THRESH_LO is 0.6 and BG_THRESH_HI 0.5, so no RoI is background"),
+    ({"TRAIN.RPN_NEGATIVE_OVERLAP": 0.8}, "RPN_NEGATIVE_OVERLAP is 0.8 and RPN_POSITIVE_OVERLAP 0.7"),
+    ({"TRAIN.USE_OHEM": True}, "BG_THRESH_LO is 0.1, but mining needs every background RoI"),
+    ({"TRAIN.BATCH_SIZE": 7}, "BATCH_SIZE .7 RoIs. must be a multiple of TRAIN.IMS_PER_BATCH .2 images"),
+])
+def test_settings_that_contradict_each_other_are_refused(changes, words):
+    with settings(changes), pytest.raises(UserError, match=words):
+        check_cfg("TRAIN")
+
+
+def test_settings_that_only_others_know_pass():
+    cfg.TRAIN.FORKS_OWN = NAN
+    try:
+        check_cfg("TRAIN")
+    finally:
+        del cfg.TRAIN["FORKS_OWN"]
 
 
 def test_missing_file(tmp_path):

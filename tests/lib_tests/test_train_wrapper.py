@@ -66,12 +66,18 @@ def test_the_rate_falls_once_after_a_fraction_of_the_iterations(tmp_path, capfd,
     np.testing.assert_allclose(np.array(got, float), np.array(rates) * 0.01)
 
 
-@pytest.mark.parametrize("fraction, policy, message", [(1.0, "step", "STEP_FRACTION is 1; expected"), (-0.5, "step", "is -0.5"),
+@pytest.mark.parametrize("fraction, policy, message", [(1.0, "step", "STEP_FRACTION is 1.0; expected"), (-0.5, "step", "is -0.5"),
                                                       (0.5, "fixed", "goes with lr_policy step; the solver has fixed")])
 def test_a_step_fraction_that_means_nothing_is_refused(tmp_path, fraction, policy, message):
     solver = STEPS.replace('"step"', '"%s"' % policy)
     with pytest.raises(UserError, match=message):
         train_small(tmp_path, max_iters=8, solver=solver, **{"TRAIN.STEP_FRACTION": fraction})
+
+
+def test_more_iterations_than_a_falling_rate_lasts_are_refused(tmp_path):
+    solver = STEPS.replace('"step"', '"poly" power: 1 max_iter: 4')
+    with pytest.raises(UserError, match="lr_policy poly ends at its max_iter, 4, before the 8 iterations asked for"):
+        train_small(tmp_path, max_iters=8, solver=solver)
 
 
 def test_a_step_fraction_of_unknown_iterations_is_refused(tmp_path):
@@ -272,6 +278,14 @@ def test_a_diverging_run_stops_and_leaves_the_last_good_snapshot(tmp_path):
         assert all(np.isfinite(array).all() for array in weights_of(path, tmp_path / "output" / "train.prototxt").values())
 
 
+def test_a_loss_that_is_not_finite_names_the_first_such_blob_and_the_images(tmp_path):
+    net = PLAIN_NET.replace('type: "ReLU" bottom', 'type: "Power" power_param { shift: inf } bottom')
+    with settings(SETTINGS), pytest.raises(UserError, match="training diverged: the loss of iteration 1 is nan; ") as e:
+        train_net(write_solver(tmp_path, net), random_entries(tmp_path, 2), tmp_path / "output")
+    assert re.search("; blob conv1 of layer conv1 is the first that is not finite, images [01].png [01].png; lower base_lr",
+                     str(e.value))
+
+
 def test_training_starts_from_given_weights(tmp_path):
     with settings({**SETTINGS, "TRAIN.BBOX_NORMALIZE_TARGETS": False}):
         entries = random_entries(tmp_path, 3)
@@ -300,12 +314,15 @@ def test_a_net_without_data_layer_is_refused(tmp_path):
     (PLAIN_NET, {"TRAIN.USE_OHEM": True}, "has no OHEMDataLayer, so nothing would be mined"),
     (OHEM_NET, {"TRAIN.USE_OHEM": False}, "mines .OHEMDataLayer., but TRAIN.USE_OHEM is False"),
     (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BG_THRESH_LO": 0.1}, "BG_THRESH_LO is 0.1, but mining needs every"),
-    (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BATCH_SIZE": -1}, "BATCH_SIZE -1; both must be at least 1"),
+    (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BATCH_SIZE": -1}, "BATCH_SIZE is -1, but mining must keep at least one RoI"),
     (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BATCH_SIZE": 3, "TRAIN.OHEM_PER_IMAGE": True}, "must be a multiple"),
     (PLAIN_NET, {"TRAIN.BATCH_SIZE": 7}, "must be a multiple of TRAIN.IMS_PER_BATCH .2 images"),
     (PLAIN_NET, {"TRAIN.BBOX_REG": False}, "RoIDataLayer has 6 tops, expected 3 with TRAIN.BBOX_REG False")])
 def test_settings_that_contradict_the_net_are_refused(tmp_path, net, changes, message):
-    """They would train something else than what was asked for, in silence (BATCH_SIZE -1: no hard RoIs at all)."""
+    """They would train something else than what was asked for, in silence.
+
+    Users of the original trained for days with BATCH_SIZE -1, which mines nothing.
+    """
     with settings({**SETTINGS, **changes}), pytest.raises(UserError, match=message):
         SolverWrapper(write_solver(tmp_path, net), random_entries(tmp_path, 2), tmp_path / "output")
 

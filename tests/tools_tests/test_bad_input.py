@@ -1,16 +1,8 @@
 """Mistakes of the user: each is one line `error: ...` that names what is wrong, exit code 1, and no traceback."""
 import pytest
 from caffe.proto import caffe_pb2
+from support.error_line import assert_error
 from support.voc_folder import annotation_xml, make_voc_folder
-
-
-def assert_error(result, *words):
-    """The process failed with exactly one error line, which holds all the words."""
-    said = result.stdout + result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert result.returncode == 1, said
-    assert len(lines) == 1 and "Traceback" not in said, said
-    assert [word for word in words if word not in lines[0]] == [], lines[0]
 
 
 def test_missing_data_set(train, tmp_path):

@@ -5,6 +5,7 @@ import torch
 
 from . import common
 from .kernels.pooled_regions import PooledRegions
+from .reshaped_array import ReshapedArray
 
 _MOST_PINNED = 2 ** 26     # bytes; what a data layer fills or a Python layer reads is smaller, fc6 of VGG16 is not
 
@@ -269,6 +270,12 @@ class Blob:
         self._data, self._shape = other._data, other._shape
         if self._diff is not None and self._diff.shape != self._shape:
             self._diff = None
+
+    def reshaped(self, shape):
+        """A Blob of another shape and the same count that shows this one's data and diff: writing one writes both."""
+        out = Blob(*shape)
+        out._data, out._diff = ReshapedArray(self._data, shape), ReshapedArray(self._diff_array(), shape)
+        return out
 
     def share_diff(self, other):
         """Use the diff array of `other`."""

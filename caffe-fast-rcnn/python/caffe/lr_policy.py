@@ -11,10 +11,16 @@ def learning_rate(p, it, current_step=0):
     if p.lr_policy == "multistep":
         while current_step < len(p.stepvalue) and it >= p.stepvalue[current_step]:
             current_step += 1
-    rate = _POLICIES[p.lr_policy](p, it, current_step)
-    if isinstance(rate, complex):
-        raise CaffeError("solver: lr_policy poly with power %g has no rate behind max_iter %d; raise max_iter"
+    if p.lr_policy == "poly" and p.power and it > p.max_iter:
+        raise CaffeError("solver: lr_policy poly with power %g has no rate after max_iter %d; raise max_iter"
                          % (p.power, p.max_iter))
+    try:
+        rate = _POLICIES[p.lr_policy](p, it, current_step)
+    except ArithmeticError:
+        rate = math.inf
+    if not math.isfinite(rate):
+        raise CaffeError("solver: lr_policy %s has no finite rate at iteration %d (base_lr %g, gamma %g, power %g)"
+                         % (p.lr_policy, it, p.base_lr, p.gamma, p.power))
     return rate, current_step
 
 

@@ -1,4 +1,5 @@
 """Net: a prototxt made into layers and blobs that run forward and backward; pycaffe's Net."""
+import math
 from collections import OrderedDict
 
 import torch
@@ -320,6 +321,8 @@ def _loss_weights(layer, layer_param):
     given = list(layer_param.loss_weight)
     if given and len(given) != len(layer_param.top):
         layer.fail("%d loss_weight for %d tops; give none, or one for each" % (len(given), len(layer_param.top)))
+    if not all(math.isfinite(weight) for weight in given):
+        layer.fail("loss_weight is %s; expected finite numbers" % given)
     return given or [float(layer.is_loss and i == 0) for i in range(len(layer_param.top))]
 
 

@@ -1,4 +1,5 @@
 """The learnable parameters of a net: which blobs are one by name, and with which multipliers they learn."""
+import math
 from dataclasses import dataclass
 
 from .blob import Blob
@@ -36,8 +37,7 @@ class ParamTable:
             if spec.name:
                 self._by_name[spec.name] = param
         else:
-            _check_shapes(layer, index, spec, param)
-            layer.blobs[index] = param.blob
+            layer.blobs[index] = _shared(layer, index, spec, param)
         for field in ("lr_mult", "decay_mult"):
             if spec.HasField(field):
                 self._merge(layer, spec, param, field)
@@ -45,6 +45,8 @@ class ParamTable:
     @staticmethod
     def _merge(layer, spec, param, field):
         said, value = getattr(param, field), getattr(spec, field)
+        if not math.isfinite(value):
+            raise CaffeError("layer %s: %s of a parameter is %g; expected a finite number" % (layer.name, field, value))
         if said is not None and said != value:
             raise CaffeError("layer %s: shared parameter %r has %s %g here but %g before; the values of one shared "
                              "parameter must agree" % (layer.name, spec.name, field, value, said))
@@ -55,9 +57,12 @@ class ParamTable:
         return [tuple(1.0 if m is None else m for m in (p.lr_mult, p.decay_mult)) for p in self.params]
 
 
-def _check_shapes(layer, index, spec, param):
+def _shared(layer, index, spec, param):
+    """The owner's blob, or its numbers under the shape of layer.blobs[index] where share_mode PERMISSIVE allows it."""
     mine, owned = layer.blobs[index].shape, param.blob.shape
-    permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
-    if mine != owned and not (permissive and layer.blobs[index].count == param.blob.count):
+    if mine == owned:
+        return param.blob
+    if spec.share_mode != caffe_pb2.ParamSpec.PERMISSIVE or layer.blobs[index].count != param.blob.count:
         raise CaffeError("layer %s: parameter %d shares %r with layer %s, but its shape is %s and the owner's %s"
                          % (layer.name, index, spec.name, param.owner, mine, owned))
+    return param.blob.reshaped(mine)

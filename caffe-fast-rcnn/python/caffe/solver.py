@@ -13,6 +13,7 @@ from .lr_policy import learning_rate
 from .net import Net
 from .parallel import NCCL
 from .proto import caffe_pb2
+from .solver_check import check_solver, count_test_nets
 from .update_rules import HISTORY, RULES
 from .util.files import read_text_proto
 from .util.upgrade import upgrade_solver
@@ -48,19 +49,13 @@ class Solver:
         self.param = upgrade_solver(solver_file)
         if self.type:
             self.param.type = self.type
-        if self.param.type not in RULES:
-            raise CaffeError("solver: type %r is unknown; known: %s" % (self.param.type, ", ".join(RULES)))
-        if self.param.iter_size < 1:
-            raise CaffeError("solver: iter_size is %d; expected 1 or more" % self.param.iter_size)
-        if self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5:
-            raise CaffeError("solver: snapshot_format HDF5 is not written here; leave it out, or say BINARYPROTO")
-        learning_rate(self.param, 0)
+        check_solver(self.param)
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed)
         self.iter, self._current_step, self._callbacks, self._nccl = 0, 0, [], None
         self._trimmer = Trimmer()
         self.in_last_pass = False       # of the iter_size passes of an iteration
-        self._losses = deque(maxlen=max(1, self.param.average_loss))
+        self._losses = deque(maxlen=self.param.average_loss)
         self.net = Net(self._train_net_param(), phase=common.TRAIN, level=self.param.train_state.level,
                        stages=list(self.param.train_state.stage))
         self.test_nets = self._make_test_nets()
@@ -82,11 +77,8 @@ class Solver:
     def _make_test_nets(self):
         p = self.param
         sources = list(p.test_net_param) + list(p.test_net)
-        if len(p.test_iter) > len(sources):
-            sources += [p.net_param if p.HasField("net_param") else p.net] * (len(p.test_iter) - len(sources))
-        if sources and len(p.test_iter) != len(sources):
-            raise CaffeError("solver: %d test_iter for %d test nets; give one for each"
-                             % (len(p.test_iter), len(sources)))
+        generic = p.net_param if p.HasField("net_param") else p.net
+        sources += [generic] * (count_test_nets(p) - len(sources))
         states = list(p.test_state) or [caffe_pb2.NetState()] * len(sources)
         return [Net(_net_param(source), phase=common.TEST, level=state.level, stages=list(state.stage))
                 for source, state in zip(sources, states)]
@@ -183,10 +175,8 @@ class Solver:
             grad.div_(p.iter_size)
         if decay and p.regularization_type == "L2":
             grad.add_(weights, alpha=decay)
-        elif decay and p.regularization_type == "L1":
-            grad.add_(weights.sign(), alpha=decay)
         elif decay:
-            raise CaffeError("solver: regularization_type %r is unknown; known: L1, L2" % p.regularization_type)
+            grad.add_(weights.sign(), alpha=decay)
         weights.sub_(RULES[p.type](p, rate, grad, history, self.iter))
 
     def _clip_gradients(self):
@@ -194,6 +184,8 @@ class Solver:
         if limit < 0:
             return
         diffs = [b.mutable_diff_tensor() for b in self.net.learnable_params if b.has_diff]
+        if not diffs:
+            return
         norm = torch.stack([d.square().sum() for d in diffs]).sum().sqrt()
         scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
         for diff in diffs:

@@ -1,0 +1,65 @@
+"""Numbers of a net that are not finite: where they begin, and in which image."""
+from contextlib import contextmanager
+
+import numpy as np
+from utils.errors import UserError
+
+REMEDY = "the caffemodel is damaged, or its training diverged: take an earlier snapshot, or train again"
+
+
+class NotFiniteError(UserError):
+    """A pass through a net gave numbers that are not finite."""
+
+
+def where_not_finite(net) -> str:
+    """The first blob of `net`, in the order of its layers, with a number that is not finite; '' where there is none.
+
+    Reads all blobs: to be asked when a result is known to be wrong.
+    """
+    for name, blob in net.blobs.items():
+        if not np.isfinite(blob.data).all():
+            return "blob %s%s is the first that is not finite" % (name, _made_by(net, name))
+    return ""
+
+
+def _made_by(net, blob_name):
+    top_names = getattr(net, "top_names", {})
+    layer = next((layer for layer, tops in top_names.items() if blob_name in tops), None)
+    return "" if layer is None else " of layer %s" % layer
+
+
+def weights_not_finite(net) -> str:
+    """Name of the first layer of `net` with a weight that is not finite; '' where there is none."""
+    for name, blobs in getattr(net, "params", {}).items():
+        if not all(np.isfinite(blob.data).all() for blob in blobs):
+            return name
+    return ""
+
+
+def require_finite(net, *arrays):
+    """NotFiniteError, with the first blob that is not finite, unless the arrays, results of `net`, all are."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise NotFiniteError("net %s: %s; %s" % (net.name, where_not_finite(net) or "its results are not finite",
+                                                 REMEDY))
+
+
+class FiniteCheck:
+    """Of the passes of `net` over images: numbers that are not finite end in a UserError with the image and blob.
+
+    Weights that are not finite do so too, after the first image: pooling and ReLU may hide them from the results.
+    """
+
+    def __init__(self, net):
+        self._net, self._broken = net, weights_not_finite(net)
+
+    @contextmanager
+    def image(self, path):
+        """Within it the net passes over the image at `path`."""
+        try:
+            yield
+            if self._broken:
+                raise NotFiniteError("the results are finite all the same")
+        except NotFiniteError as e:
+            weights = "layer %s has weights that are not finite, and " % self._broken if self._broken else ""
+            raise UserError("net %s, image %s: %s%s; %s" % (self._net.name, path, weights,
+                                                            where_not_finite(self._net) or e, REMEDY)) from e

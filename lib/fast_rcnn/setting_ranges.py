@@ -1,0 +1,98 @@
+"""Which values of a setting make sense: ranges, which config.py writes beside its defaults."""
+import math
+import os
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+
+# What a range is called -> whether a number, which must be finite in any of them, or a text lies in it.
+RANGES = {
+    "a finite number": lambda v: True,
+    "0 to 1": lambda v: 0 <= v <= 1,
+    "0 or more and below 1": lambda v: 0 <= v < 1,
+    "at most 1": lambda v: v <= 1,
+    "more than 0": lambda v: v > 0,
+    "0 or more": lambda v: v >= 0,
+    "1 or more": lambda v: v >= 1,
+    "1 or more, or -1": lambda v: v >= 1 or v == -1,
+    "0 to 4294967295": lambda v: 0 <= v < 2 ** 32,      # numpy's seeds
+    "text without /": lambda v: "/" not in v,
+}
+
+
+@dataclass(frozen=True)
+class Ranged:
+    """A default and its range: a key of RANGES, which each number must lie in, or the texts to choose from."""
+
+    default: object
+    range: str | tuple
+
+
+def ranged(default, range_: str | tuple) -> Ranged:
+    """How config.py writes a default that has a range, in whose place `take_ranges` puts the bare default."""
+    return Ranged(default, range_ if isinstance(range_, tuple) else _known(range_))
+
+
+def _known(name):
+    if name not in RANGES:
+        raise KeyError(f"unknown range {name!r}; known: {', '.join(RANGES)}")
+    return name
+
+
+def take_ranges(tree: dict, prefix: str = "") -> dict[str, str | tuple]:
+    """{key: range} of the ranged defaults of a tree of settings, in whose place the bare defaults come."""
+    found = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found.update(take_ranges(value, f"{prefix}{name}."))
+        elif isinstance(value, Ranged):
+            found[prefix + name] = value.range
+            tree[name] = value.default
+    return found
+
+
+def describe(default) -> str:
+    """What kind of value a setting with this default takes."""
+    if isinstance(default, np.ndarray):
+        return "%d numbers like %s" % (default.size, default.ravel().tolist())
+    if isinstance(default, tuple):
+        return "a list of %s like %s" % (type(default[0]).__name__, list(default))
+    return {bool: "True or False", str: "text", int: "an int", float: "a float"}[type(default)]
+
+
+def expected(value, default, range_: str | tuple | None) -> str | None:
+    """What was expected in place of `value`, of a setting with this default; None for a value that makes sense."""
+    if isinstance(default, bool):
+        return None if isinstance(value, (np.bool_, Integral)) and value in (0, 1) else describe(default)
+    if isinstance(default, str):
+        return _expected_text(value, default, range_)
+    if range_ is None:
+        return None
+    numbers = _numbers(value, default)
+    if numbers is None:
+        return describe(default)
+    fine = all(math.isfinite(number) and RANGES[range_](number) for number in numbers)
+    return None if fine else range_
+
+
+def _expected_text(value, default, range_):
+    if not isinstance(value, (str, os.PathLike)) or "\0" in str(value):
+        return describe(default)
+    if isinstance(range_, tuple):
+        return None if value in range_ else " or ".join(map(repr, range_))
+    return None if range_ is None or RANGES[range_](str(value)) else range_
+
+
+def _numbers(value, default):
+    """The numbers of a value of the kind of `default`, a number or several; None for another kind."""
+    several = isinstance(value, (list, tuple, np.ndarray))
+    numbers = np.ravel(np.array(value, dtype=object)).tolist() if several else [value]
+    kind = Integral if isinstance(np.ravel(default)[0].item(), int) else Real
+    if several != isinstance(default, (tuple, np.ndarray)) or not _fits(len(numbers), np.size(default)):
+        return None
+    return numbers if all(isinstance(n, kind) and not isinstance(n, bool) for n in numbers) else None
+
+
+def _fits(count, wanted):
+    return count == wanted if wanted > 1 else count > 0
