@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 import scipy.sparse
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cache_dir, cfg
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
@@ -76,7 +76,7 @@ class imdb:
     @property
     def cache_path(self):
         """The folder of derived files, made where it is missing."""
-        path = os.path.join(cfg.ROOT_DIR, "data", "cache")
+        path = cache_dir()
         os.makedirs(path, exist_ok=True)
         return path
 

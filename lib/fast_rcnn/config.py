@@ -116,6 +116,11 @@ def get_output_dir(imdb, net=None):
     return path
 
 
+def cache_dir():
+    """The folder of derived files, <ROOT_DIR>/data/cache; it may not exist yet."""
+    return osp.join(cfg.ROOT_DIR, 'data', 'cache')
+
+
 def cfg_from_file(filename):
     """Change cfg by a yml file, a mapping like `TRAIN: {BATCH_SIZE: 64}`."""
     try:
