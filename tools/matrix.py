@@ -22,6 +22,7 @@ import _small_sets
 from _init_paths import ROOT
 from _table import read_table
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 NET = "DigitNet"
 WEIGHTS = "data/digits_pretrained/DigitNet.caffemodel"
@@ -103,9 +104,8 @@ def finished(path, todo):
 
 
 def write_json(path, tree):
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(tree, indent=1) + "\n")
-    part.replace(path)
+    with whole_file(path, "w") as f:
+        f.write(json.dumps(tree, indent=1) + "\n")
 
 
 def line(record, again):

@@ -1,10 +1,8 @@
 """MATLAB files of proposals, in the layout selective search is published in; reading and writing."""
-import os
-import tempfile
-
 import numpy as np
 import scipy.io
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 
 def load_mat(path):
@@ -22,15 +20,8 @@ def save_mat(path, names, box_list):
     images, boxes = (np.empty((len(names), 1), dtype=object) for _ in range(2))
     for k, (name, rows) in enumerate(zip(names, box_list)):
         images[k, 0], boxes[k, 0] = name, (rows[:, (1, 0, 3, 2)] + 1).astype(np.uint16)
-    handle, part = tempfile.mkstemp(suffix=".part", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as f:
-            scipy.io.savemat(f, {"images": images, "boxes": boxes}, do_compression=True)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except BaseException:
-        os.remove(part)
-        raise
+    with whole_file(path) as f:
+        scipy.io.savemat(f, {"images": images, "boxes": boxes}, do_compression=True)
 
 
 def read_mat(path):

@@ -13,6 +13,7 @@ import numpy as np
 from utils import selective_search
 from utils.blob import read_image
 from utils.progress import progress
+from utils.whole_file import remove_parts, whole_file
 
 from datasets.cache import content_key, file_stamp
 from datasets.proposals_mat import save_mat
@@ -67,9 +68,8 @@ def _run(jobs, workers, desc):
 
 def _make_part(image_path, part, mode, width, seed):
     boxes = search(read_image(image_path), mode, width, seed)
-    with open(part + ".tmp", "wb") as f:
+    with whole_file(part) as f:
         np.save(f, boxes)
-    os.replace(part + ".tmp", part)
 
 
 def _open_parts(folder, key, name):
@@ -79,6 +79,8 @@ def _open_parts(folder, key, name):
         print("The parts in %s are of other images or settings; starting anew" % folder)
         shutil.rmtree(folder)
     os.makedirs(folder, exist_ok=True)
+    remove_parts(folder)
+    remove_parts(os.path.dirname(folder))
     with open(key_file, "w") as f:
         json.dump({"imdb": name, "key": key}, f)
 
