@@ -11,22 +11,16 @@ import numpy as np
 import scipy.sparse
 from utils.whole_file import remove_parts, whole_file
 
-FORMAT = 1      # raise it when what is stored changes
+FORMAT = 2      # raise it when what is stored changes
 
 
 def content_key(*parts):
-    """Hex digest of anything json can write: names, settings, stamps of files."""
+    """Hex digest of anything json can write: names of images, settings, hashes of files (utils.content_hash).
+
+    No path and no time is part of it: data that was moved or touched is the same data.
+    """
     text = json.dumps([FORMAT, parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def file_stamp(path):
-    """(absolute path, bytes, modification time in ns), with None for a file that is not there."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return os.path.abspath(path), None, None
-    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
 
 
 def cached_arrays(path, build):

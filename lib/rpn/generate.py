@@ -32,8 +32,12 @@ def imdb_proposals(net, imdb):
             for i in progress(range(imdb.num_images), "proposals of " + imdb.name, unit="images")]
 
 
-def save_proposals(path, box_list):
-    """Write boxes, a list of (R, 4) [x1 y1 x2 y2], to a .npz as datasets.proposals reads it, whole or not at all."""
+def save_proposals(path, imdb, box_list):
+    """Write the boxes of every image of imdb, a list of (R, 4) [x1 y1 x2 y2], whole or not at all.
+
+    path: a .npz as datasets.proposals reads it, which also tells of which image files the boxes are.
+    """
     with whole_file(path) as f:
         np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
-                 counts=np.array([len(boxes) for boxes in box_list], np.int64))
+                 counts=np.array([len(boxes) for boxes in box_list], np.int64),
+                 images=imdb.proposal_names(), image_sha256=imdb.image_hashes())

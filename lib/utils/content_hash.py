@@ -11,6 +11,8 @@ import time
 
 from fast_rcnn.config import cache_dir
 
+from utils.progress import progress
+
 MEMORY_FILE = "file_hashes.txt"     # in the folder of derived files
 HEX_DIGITS = 64                     # of a SHA-256
 # The coarsest clock of a file system (FAT's).  A file may change once more within it and keep its times, so the hash of
@@ -20,24 +22,35 @@ RACY_NS = 2 * 10 ** 9
 
 def file_hash(path: str) -> str:
     """SHA-256 of the bytes of a file, 64 hex digits.  Raises OSError where it cannot be read, as open() does."""
-    memory_path = os.path.join(cache_dir(), MEMORY_FILE)
-    memory = _load_memory(memory_path)
-    known = memory.get(_stamp(os.stat(path)))
+    known = _recall(path)
     if known is not None:
         return known
     digest, stamp = _read(path)
     if stamp is not None:
-        memory[stamp] = digest
-        _append(memory_path, f"{stamp} {digest}\n")
+        _remember(stamp, digest)
     return digest
 
 
-def existing_hash(path: str) -> str | None:
-    """As file_hash; None where there is no such file."""
-    try:
-        return file_hash(path)
-    except FileNotFoundError:
-        return None
+def existing_hashes(paths: list[str], desc: str) -> list[str | None]:
+    """file_hash of each file, None where there is none; those that must be read are counted under `desc` on stderr."""
+    known = {path: _recall(path) for path in paths if os.path.exists(path)}
+    unknown = [path for path, digest in known.items() if digest is None]
+    for path in progress(unknown, desc, len(unknown), "files") if unknown else ():
+        known[path] = file_hash(path)
+    return [known.get(path) for path in paths]
+
+
+def _recall(path):
+    return _load_memory(_memory_path()).get(_stamp(os.stat(path)))
+
+
+def _remember(stamp, digest):
+    _load_memory(_memory_path())[stamp] = digest
+    _append(_memory_path(), f"{stamp} {digest}\n")
+
+
+def _memory_path():
+    return os.path.join(cache_dir(), MEMORY_FILE)
 
 
 def _read(path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.reference import ROOT
 from utils import content_hash
-from utils.content_hash import existing_hash, file_hash
+from utils.content_hash import existing_hashes, file_hash
 
 
 @pytest.fixture
@@ -113,7 +113,10 @@ def test_several_processes_remember_together(own_root):
     assert lines == {hashlib.sha256(str(k).encode()).hexdigest() for k in range(60)}
 
 
-def test_a_missing_file(own_root):
-    assert existing_hash(str(own_root / "none")) is None
+def test_a_missing_file(own_root, capsys):
+    (own_root / "a").write_text("x")
+    paths = [str(own_root / name) for name in ("none", "a")]
+    assert existing_hashes(paths, "hashes") == [None, hashlib.sha256(b"x").hexdigest()]
+    assert "hashes: 1 of 1 files" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):
         file_hash(str(own_root / "none"))
