@@ -17,6 +17,7 @@ import numpy as np
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from utils import progress
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 # Seconds: rank 0 meets most mistakes of the others too, and tells them; then torchrun ends the others before they do.
 RANK_0_FIRST = 5
@@ -186,7 +187,7 @@ def record_run(path, start, **facts):
         **facts,
         'config': cfg,
     }
-    with open(path, 'w') as f:
+    with whole_file(path, 'w') as f:
         json.dump(plain(record), f, indent=1)
         f.write('\n')
     print("Took %.1f s, at most %.0f MB of memory; record: %s" % (record['seconds'], record['peak_rss_mb'], path),

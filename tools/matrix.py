@@ -22,6 +22,7 @@ import _small_sets
 from _init_paths import ROOT
 from utils.errors import UserError
 from utils.launch import call
+from utils.whole_file import whole_file
 
 from experiments.plan import Options, outcome
 from experiments.tables import read_table
@@ -102,9 +103,8 @@ def finished(path, todo):
 
 
 def write_json(path, tree):
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(tree, indent=1) + "\n")
-    part.replace(path)
+    with whole_file(path, "w") as f:
+        f.write(json.dumps(tree, indent=1) + "\n")
 
 
 def line(record, again):

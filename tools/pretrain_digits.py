@@ -56,8 +56,7 @@ def main():
         accuracies.append(float(solver.net.blobs["accuracy"].data))
     print("Accuracy in the last 50 iterations: %.3f" % np.mean(accuracies[-50:]))
     os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
-    solver.net.save(args.out + ".part")
-    os.replace(args.out + ".part", args.out)
+    solver.net.save(args.out)
     print("Wrote %s" % args.out)
 
 

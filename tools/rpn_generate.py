@@ -40,7 +40,7 @@ def main():
     os.makedirs(os.path.dirname(path), exist_ok=True)
     net = caffe.Net(args.prototxt, args.caffemodel, caffe.TEST)
     box_list = imdb_proposals(net, imdb)
-    save_proposals(path, box_list)
+    save_proposals(path, imdb, box_list)
     print("Wrote %.0f proposals an image to %s, in %.0f s"
           % (np.mean([len(boxes) for boxes in box_list]), path, time.monotonic() - start), flush=True)
 

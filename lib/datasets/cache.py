@@ -1,32 +1,26 @@
 """Derived data on disk, found by the content it was made from: a changed file or setting is another cache file.
 
-Files are npz without pickles, written beside their place and moved there whole; one that cannot be read is remade.
+Files are npz without pickles, written whole or not at all; one that cannot be read is remade.
 """
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 
 import numpy as np
 import scipy.sparse
+from utils.whole_file import remove_parts, whole_file
 
 FORMAT = 2      # raise it when what is stored changes, or what the check refuses
 
 
 def content_key(*parts):
-    """Hex digest of anything json can write: names, settings, stamps of files."""
+    """Hex digest of anything json can write: names of images, settings, hashes of files (utils.content_hash).
+
+    No path and no time is part of it: data that was moved or touched is the same data.
+    """
     text = json.dumps([FORMAT, parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def file_stamp(path):
-    """(absolute path, bytes, modification time in ns), with None for a file that is not there."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return os.path.abspath(path), None, None
-    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
 
 
 def cached_arrays(path, build):
@@ -39,7 +33,9 @@ def cached_arrays(path, build):
             print("cache file %s cannot be read (%s); making it again" % (path, e))
     arrays = build()
     try:
-        _write_whole(path, arrays)
+        remove_parts(os.path.dirname(path))
+        with whole_file(path) as f:
+            np.savez(f, **arrays)
     except OSError as e:
         print("cache file %s cannot be written (%s); going on without" % (path, e))
     return arrays
@@ -81,14 +77,3 @@ def unpack_roidb(arrays, num_classes):
                       "gt_overlaps": scipy.sparse.csr_matrix(csr, shape=(len(indptr) - 1, num_classes)),
                       "flipped": False, "seg_areas": arrays["seg_areas"][rows], "width": width, "height": height})
     return roidb
-
-
-def _write_whole(path, arrays):
-    handle, part = tempfile.mkstemp(suffix=".part", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as f:
-            np.savez(f, **arrays)
-        os.replace(part, path)
-    except BaseException:
-        os.remove(part)
-        raise

@@ -3,9 +3,10 @@ import os
 
 import numpy as np
 import scipy.sparse
+from utils.content_hash import existing_hashes
 from utils.errors import UserError
 
-from datasets.cache import content_key, file_stamp
+from datasets.cache import content_key
 from datasets.check import require_checked
 from datasets.coco_ids import is_id
 from datasets.coco_json import are_usable, boxes_of, image_problems, read_sources
@@ -31,6 +32,7 @@ class coco(file_imdb):
     def __init__(self, image_set, year, images=None):
         self._layout = own_layout(image_set, images) if year is None else official_layout(image_set, str(year))
         file_imdb.__init__(self, self._layout.name, self._layout.proposals)
+        self._source_hashes = existing_hashes([path for path, _ in self._layout.sources], self.name + " hashes")
         self._dataset, remarks = read_sources(self._layout.sources, self._layout.annotated, self.name)
         for remark in remarks:
             print("%s: %s" % (self.name, remark), flush=True)
@@ -105,8 +107,9 @@ class coco(file_imdb):
         return [os.path.splitext(self._images[id_]["file_name"])[0] for id_ in self._image_index]
 
     def _gt_key(self):
-        stamps = [file_stamp(path) for path, _ in self._layout.sources]
-        return content_key("coco gt", self.name, stamps, [file_stamp(image["path"]) for image in self._images.values()])
+        files = [image["path"] for image in self._images.values()]
+        settings = [self._layout.annotated, self._layout.official]
+        return content_key("coco gt", settings, self._source_hashes, existing_hashes(files, self.name + " hashes"))
 
     def _problems_of(self, id_, width, height):
         """Of the official sets, the few empty boxes are no problem: they are left out, as in the original."""

@@ -5,9 +5,8 @@ import os
 import numpy as np
 import scipy.sparse
 from PIL import Image
+from utils.content_hash import file_hash
 from utils.errors import UserError
-
-from datasets.cache import file_stamp
 
 ORIENTATION = 0x0112     # EXIF tag; 5 to 8 turn the picture by 90 degrees when cv2 reads it
 XMP = "xmp", "XML:com.adobe.xmp", "Raw profile type xmp"     # Pillow's names for that block of a file
@@ -64,22 +63,22 @@ def one_a_row(values, columns, num_columns):
 
 
 def image_size(path):
-    """(width, height) in pixels as cv2.imread will give them, from the file's header alone; read once a file."""
-    return _size_in_header(path, file_stamp(path))
-
-
-@functools.lru_cache(maxsize=None)
-def _size_in_header(path, _):
+    """(width, height) in pixels as cv2.imread will give them, from the file's header alone; read once a content."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            for key in XMP:         # Pillow looks there too, cv2 does not
-                image.info.pop(key, None)
-            turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) >= 5
+        return _size_in_header(path, file_hash(path))
     except FileNotFoundError:
         raise UserError("image %s does not exist; add it or take its name out of the image set" % path) from None
     except OSError as e:
         raise UserError("image %s cannot be read (%s); replace the file" % (path, type(e).__name__)) from None
+
+
+@functools.lru_cache(maxsize=None)
+def _size_in_header(path, _):
+    with Image.open(path) as image:
+        width, height = image.size
+        for key in XMP:         # Pillow looks there too, cv2 does not
+            image.info.pop(key, None)
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) >= 5
     return (height, width) if turned else (width, height)
 
 

@@ -3,10 +3,11 @@ import os
 
 import numpy as np
 from fast_rcnn.config import cfg
+from utils.content_hash import existing_hashes
 from utils.errors import UserError
 from utils.progress import progress
 
-from datasets.cache import cached_roidb, content_key, file_stamp
+from datasets.cache import cached_roidb, content_key
 from datasets.check import require_sound
 from datasets.ds_utils import bad_boxes, clip_one_pixel, filter_small_boxes, unique_boxes
 from datasets.imdb import imdb
@@ -39,12 +40,15 @@ class file_imdb(imdb):
             raise UserError("image %s does not exist; add it or take '%s' out of the image set" % (path, index))
         return path
 
+    def image_hashes(self):
+        return existing_hashes([self._image_file(index) for index in self._image_index], self.name + " hashes")
+
     @property
     def proposals_path(self):
         return self._proposals + ".mat"
 
     def has_stored_gt(self):
-        return os.path.exists(self._gt_file())
+        return os.path.exists(self._cache_file("gt", self._gt_key()))
 
     def missing_proposals(self):
         path = find_proposals(self._proposals)
@@ -55,7 +59,7 @@ class file_imdb(imdb):
 
     def gt_roidb(self):
         """Ground truth of every image; without boxes where the annotations are not public."""
-        return cached_roidb(self._gt_file(), self.num_classes, self._build_gt_roidb)
+        return self._cached_roidb("gt", self._gt_key, self._build_gt_roidb)
 
     def selective_search_roidb(self):
         """Ground truth, then the boxes of the proposal file without duplicates and without the very small."""
@@ -72,10 +76,22 @@ class file_imdb(imdb):
         return self.merge_roidbs(gt_roidb, self.create_roidb_from_box_list(box_list, gt_roidb))
 
     def _load_proposals(self, path):
-        return load_proposals(path, self.proposal_names(), cfg.TRUST_PICKLE)
+        return load_proposals(path, self.proposal_names(), cfg.TRUST_PICKLE, self.image_hashes())
 
-    def _gt_file(self):
-        return os.path.join(self.cache_path, "%s_gt_%s.npz" % (self.name, self._gt_key()))
+    def _cached_roidb(self, kind, find_key, build):
+        """The roidb of build(), stored by the content find_key() tells; UserError where that changes meanwhile."""
+        key = find_key()
+
+        def build_unchanged():
+            roidb = build()
+            if find_key() != key:
+                raise UserError("%s: its files changed while they were read; run it again" % self.name)
+            return roidb
+
+        return cached_roidb(self._cache_file(kind, key), self.num_classes, build_unchanged)
+
+    def _cache_file(self, kind, key):
+        return os.path.join(self.cache_path, "%s_%s.npz" % (kind, key))
 
     def _build_gt_roidb(self):
         if not self.is_known_sound:
@@ -87,10 +103,12 @@ class file_imdb(imdb):
 
     def _proposals_roidb(self, method, files, load):
         """Ground truth, then the boxes of load(), a list of (R, 4) made from `files`; stored by what it came from."""
-        settings = [self._gt_key(), self.config["min_size"], self.config["top_k"]]
-        key = content_key(method, [file_stamp(file) for file in files], settings)
-        path = os.path.join(self.cache_path, "%s_%s_%s.npz" % (self.name, method, key))
-        return cached_roidb(path, self.num_classes, lambda: self._build_proposals_roidb(load, files[0]))
+        def find_key():
+            settings = [self.config["min_size"], self.config["top_k"]]
+            hashes = existing_hashes(files, self.name + " hashes of proposals")
+            return content_key(self._gt_key(), self.proposal_names(), hashes, settings)
+
+        return self._cached_roidb(method, find_key, lambda: self._build_proposals_roidb(load, files[0]))
 
     def _build_proposals_roidb(self, load, file):
         gt_roidb = self.gt_roidb()

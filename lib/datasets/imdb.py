@@ -3,7 +3,8 @@ import os
 
 import numpy as np
 import scipy.sparse
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cache_dir, cfg
+from utils.content_hash import existing_hashes
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
@@ -76,7 +77,7 @@ class imdb:
     @property
     def cache_path(self):
         """The folder of derived files, made where it is missing."""
-        path = os.path.join(cfg.ROOT_DIR, "data", "cache")
+        path = cache_dir()
         os.makedirs(path, exist_ok=True)
         return path
 
@@ -118,6 +119,10 @@ class imdb:
     def proposal_names(self):
         """The names of the images in a file of proposals."""
         return self._image_index
+
+    def image_hashes(self):
+        """utils.content_hash of each image file; None where there is none."""
+        return existing_hashes([self.image_path_at(i) for i in range(self.num_images)], self.name + " hashes")
 
     def has_stored_gt(self):
         """Whether the ground truth of these very files is stored, which it is only after a check."""

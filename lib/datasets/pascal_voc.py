@@ -3,10 +3,11 @@ import os
 import uuid
 
 import numpy as np
+from utils.content_hash import existing_hashes
 from utils.errors import UserError
 from utils.progress import progress
 
-from datasets.cache import content_key, file_stamp
+from datasets.cache import content_key
 from datasets.check import require_checked
 from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
 from datasets.file_imdb import file_imdb
@@ -92,9 +93,9 @@ class pascal_voc(file_imdb):
         return os.path.join(self._layout.data_path, "Annotations", index + ".xml")
 
     def _gt_key(self):
-        stamps = [(file_stamp(self._annotation_file(index)), file_stamp(self._image_file(index)))
-                  for index in self._image_index]
-        return content_key("gt", self.name, self._classes, self._layout.annotated, self.config["use_diff"], stamps)
+        files = [find(index) for find in (self._annotation_file, self._image_file) for index in self._image_index]
+        settings = [self._classes, self._layout.annotated, self.config["use_diff"]]
+        return content_key("gt", settings, self._image_index, existing_hashes(files, self.name + " hashes"))
 
     def _load_pascal_annotation(self, index):
         """The gt roidb entry of the image called `index`; UserError names the first object that is wrong."""

@@ -2,17 +2,19 @@
 
 .mat   the layout selective search is published in: cells `boxes` of (R, 4) 1-based [ymin xmin ymax xmax] in the order
        of the image set, and `images` (names; may be missing)
-.npz   `boxes` (N, 4) of all images one after the other, `counts` (images,); may have `order` and `first_pixel`
+.npz   `boxes` (N, 4) of all images one after the other, `counts` (images,); may have `order`, `first_pixel`, `images`
 .json  {"order": "x1 y1 x2 y2", "first_pixel": 0, "boxes": {"<image name>": [[...], ...], ...}}
 .pkl   a list of (R, 4 or more) arrays, 0-based [x1 y1 x2 y2 ...], as the original's own tools write.  Reading a pickle
        runs what its maker put in, so it is refused unless the user trusts it.
 
-order is a key of ORDERS, first_pixel the number of the first row and column (0, the default, or 1).
+order is a key of ORDERS, first_pixel the number of the first row and column (0, the default, or 1).  What our own tools
+write, a .mat or an .npz, also has `image_sha256`, the hash of each image file that the boxes were made from.
 """
 import json
 import os
 import pickle
 import zipfile
+from typing import NamedTuple
 
 import numpy as np
 from utils.errors import UserError
@@ -20,11 +22,20 @@ from utils.errors import UserError
 from datasets.proposals_mat import load_mat
 
 ORDERS = {"x1 y1 x2 y2": (0, 1, 2, 3), "y1 x1 y2 x2": (1, 0, 3, 2), "x y w h": (0, 1, 2, 3)}
-REMEDY = "make the proposals for exactly this image set"
+REMEDY = "tools/propose.py makes those of this image set, after you move away a file that it did not write"
 
 
-def load_proposals(path, names, trust_pickle=False):
-    """Boxes of every image of `names`: a list of (R, 4) float32, 0-based [x1 y1 x2 y2], nothing removed."""
+class Proposals(NamedTuple):
+    box_list: list      # of (R, 4) float32, 0-based [x1 y1 x2 y2], one an image
+    names: list = []    # of the images; may be missing
+    hashes: list = []   # of the image files; may be missing
+
+
+def load_proposals(path, names, trust_pickle=False, hashes=None):
+    """Boxes of every image of `names`: a list of (R, 4) float32, 0-based [x1 y1 x2 y2], nothing removed.
+
+    hashes: utils.content_hash of the image files; a file that tells which ones it was made from must agree.
+    """
     load = LOADERS.get(os.path.splitext(path)[1])
     if load is None:
         raise UserError("proposal file %s: expected one of %s; convert it" % (path, " ".join(LOADERS)))
@@ -34,11 +45,12 @@ def load_proposals(path, names, trust_pickle=False):
     if not os.path.exists(path):
         raise UserError("proposal file %s does not exist; make it with tools/propose.py, or download it, see "
                         "data/README.md" % path)
-    box_list = load(path, names)
-    if len(box_list) != len(names):
+    found = load(path, names)
+    if len(found.box_list) != len(names):
         raise UserError("proposal file %s has boxes of %d images, the image set has %d images; %s"
-                        % (path, len(box_list), len(names), REMEDY))
-    return box_list
+                        % (path, len(found.box_list), len(names), REMEDY))
+    _check_images(path, found, names, hashes)
+    return found.box_list
 
 
 def find_proposals(stem):
@@ -49,13 +61,22 @@ def find_proposals(stem):
     return found[0] if found else stem + ".mat"
 
 
-def _load_mat(path, names):
-    mat_names, box_list = load_mat(path)
-    for k, (mat_name, name) in enumerate(zip(mat_names, names)):
-        if _stem(mat_name) != _stem(name):
+def _check_images(path, found, names, hashes):
+    """UserError where the images that a file names or was made from are others."""
+    for k, (found_name, name) in enumerate(zip(found.names, names)):
+        if _stem(found_name) != _stem(name):
             raise UserError("proposal file %s: its image %d is %s, the image set's is %s; %s"
-                            % (path, k + 1, mat_name, name, REMEDY))
-    return [_zero_based(boxes, "y1 x1 y2 x2", 1) for boxes in box_list]
+                            % (path, k + 1, found_name, name, REMEDY))
+    other = [name for name, a, b in zip(names, found.hashes, hashes or ()) if a != b]
+    if other:
+        raise UserError(f"proposal file {path}: {len(other)} of {len(names)} images were replaced since "
+                        f"their boxes were made, the first is {other[0]}; make their boxes again with "
+                        "the tool that made it (tools/propose.py, rpn_generate.py)")
+
+
+def _load_mat(path, names):
+    mat = load_mat(path)
+    return Proposals([_zero_based(boxes, "y1 x1 y2 x2", 1) for boxes in mat.box_list], mat.names, mat.hashes)
 
 
 def _stem(name):
@@ -69,13 +90,14 @@ def _load_npz(path, names):
             boxes, counts = stored["boxes"], stored["counts"]
             order = str(stored["order"]) if "order" in stored else "x1 y1 x2 y2"
             first_pixel = int(stored["first_pixel"]) if "first_pixel" in stored else 0
+            images, hashes = (stored[key].tolist() if key in stored else [] for key in ("images", "image_sha256"))
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as e:
         raise UserError("proposal file %s: expected an npz with boxes and counts (%s)" % (path, e)) from None
     if boxes.ndim != 2 or boxes.shape[1] != 4 or counts.sum() != len(boxes):
         raise UserError("proposal file %s: boxes must have shape (n, 4) with n = %d, the sum of counts; got %s"
                         % (path, counts.sum(), boxes.shape))
     _check_declared(path, order, first_pixel)
-    return np.split(_zero_based(boxes, order, first_pixel), np.cumsum(counts)[:-1])
+    return Proposals(np.split(_zero_based(boxes, order, first_pixel), np.cumsum(counts)[:-1]), images, hashes)
 
 
 def _load_json(path, names):
@@ -92,15 +114,15 @@ def _load_json(path, names):
         raise UserError('proposal file %s: expected {"order": "x1 y1 x2 y2", "first_pixel": 0, "boxes": {name: [[4 '
                         'numbers], ...]}} (%s: %s)' % (path, type(e).__name__, e)) from None
     _check_declared(path, order, first_pixel)
-    return [_zero_based(array, order, first_pixel) for array in arrays]
+    return Proposals([_zero_based(array, order, first_pixel) for array in arrays])
 
 
 def _load_pkl(path, names):
     try:
         with open(path, "rb") as f:
             box_list = pickle.load(f, encoding="latin1")
-        return [np.array(boxes, dtype=np.float32).reshape(len(boxes), -1)[:, :4] if len(boxes)
-                else np.zeros((0, 4), np.float32) for boxes in box_list]
+        return Proposals([np.array(boxes, dtype=np.float32).reshape(len(boxes), -1)[:, :4] if len(boxes)
+                          else np.zeros((0, 4), np.float32) for boxes in box_list])
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, ValueError, TypeError) as e:
         raise UserError("proposal file %s: expected a pickled list of (n, 4) arrays (%s: %s)"
                         % (path, type(e).__name__, e)) from None

@@ -1,36 +1,39 @@
 """MATLAB files of proposals, in the layout selective search is published in; reading and writing."""
-import os
-import tempfile
+from typing import NamedTuple
 
 import numpy as np
 import scipy.io
 from utils.errors import UserError
+from utils.whole_file import whole_file
+
+
+class MatFile(NamedTuple):
+    names: list         # of the images; [] where the file has none
+    box_list: list      # of (R, 4) [ymin xmin ymax xmax], 1-based
+    hashes: list        # of the image files; [] in a file that tools/propose.py did not make, or an older version of it
+    search: str         # how they were searched; '' in such a file
 
 
 def load_mat(path):
-    """(names, box_list) of a file: names [] where it has none; box_list of (R, 4) [ymin xmin ymax xmax], 1-based."""
+    """The MatFile at `path`."""
     raw = read_mat(path)
     if "boxes" not in raw or raw["boxes"].dtype != object:
         raise UserError("proposal file %s has no cell array 'boxes'; it has: %s"
                         % (path, ", ".join(name for name in raw if name[0] != "_")))
     names = [str(np.squeeze(name)) for name in raw.get("images", np.zeros(0)).ravel()]
-    return names, [_checked(path, k, cell) for k, cell in enumerate(raw["boxes"].ravel())]
+    hashes = [str(digest) for digest in raw.get("image_sha256", np.zeros(0)).ravel()]
+    box_list = [_checked(path, k, cell) for k, cell in enumerate(raw["boxes"].ravel())]
+    return MatFile(names, box_list, hashes, "".join(raw.get("search", np.zeros(0)).ravel()))
 
 
-def save_mat(path, names, box_list):
-    """Write names and their (R, 4) 0-based [x1 y1 x2 y2] boxes, whole or not at all."""
+def save_mat(path, names, box_list, hashes, search):
+    """Write names, their (R, 4) 0-based [x1 y1 x2 y2] boxes, and a MatFile's hashes and search, whole or not at all."""
     images, boxes = (np.empty((len(names), 1), dtype=object) for _ in range(2))
     for k, (name, rows) in enumerate(zip(names, box_list)):
         images[k, 0], boxes[k, 0] = name, (rows[:, (1, 0, 3, 2)] + 1).astype(np.uint16)
-    handle, part = tempfile.mkstemp(suffix=".part", dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as f:
-            scipy.io.savemat(f, {"images": images, "boxes": boxes}, do_compression=True)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except BaseException:
-        os.remove(part)
-        raise
+    with whole_file(path) as f:
+        scipy.io.savemat(f, {"images": images, "boxes": boxes, "image_sha256": hashes, "search": search},
+                         do_compression=True)
 
 
 def read_mat(path):

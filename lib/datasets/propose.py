@@ -1,9 +1,10 @@
 """Selective-search proposals of a whole data set, in a file it then finds.
 
-The boxes of each image are first stored by themselves, in a folder beside the file to be; a run that was ended, in
-whatever way, goes on there.  OpenCV lets go of Python's lock while it searches, so the workers are threads.
+The file tells by their hashes from which image files its boxes were made, so that a later run makes
+only those that are missing.  The boxes of each image are first stored by themselves, in a folder
+beside the file to be; a run that was ended, in whatever way, goes on there.  OpenCV lets go of
+Python's lock while it searches, so the workers are threads.
 """
-import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,34 +13,53 @@ import cv2
 import numpy as np
 from utils import selective_search
 from utils.blob import read_image
+from utils.content_hash import file_hash
+from utils.errors import UserError
 from utils.progress import progress
+from utils.whole_file import remove_parts, whole_file
 
-from datasets.cache import content_key, file_stamp
-from datasets.proposals_mat import save_mat
+from datasets.proposals import load_proposals
+from datasets.proposals_mat import MatFile, load_mat, save_mat
 
-KEY_FILE = "made_from.json"
+MODE, WIDTH = "fast", 500       # where neither the user nor a file that is there says otherwise
 
 
-def propose(imdb, path, mode="fast", width=500, workers=1):
-    """Write proposals of all images of imdb to `path`, a .mat in the published layout; returns boxes per image.
+def propose(imdb, path, mode=None, width=None, workers=1):
+    """Make `path`, a .mat in the published layout, hold the proposals of imdb; print what was done.
 
-    mode: of utils.selective_search.  width: wider images are scaled down to it for the search, 0: none are.
+    mode: of utils.selective_search.  width: wider images are scaled down to it for the search, 0: none
+    are.  None: as the file that is there was made, otherwise MODE and WIDTH.  Boxes that the file has
+    of the same image files stay, and a file that is not ours stays as it is.  UserError where such a
+    file does not fit, or ours was made with another mode or width.
     """
-    images = [imdb.image_path_at(i) for i in range(imdb.num_images)]
-    folder = path + ".parts"
-    _open_parts(folder, content_key(mode, width, [file_stamp(image) for image in images]), imdb.name)
-    parts = [os.path.join(folder, "%06d.npy" % i) for i in range(len(images))]
-    todo = [i for i, part in enumerate(parts) if not os.path.exists(part)]
-    if len(todo) < len(parts):
-        print("Going on after %d of %d images" % (len(parts) - len(todo), len(parts)), flush=True)
-    _run([(images[i], parts[i], mode, width, i) for i in todo], workers, "proposals of " + imdb.name)
-    box_list = [np.load(part) for part in parts]
-    save_mat(path, imdb.proposal_names(), box_list)
-    shutil.rmtree(folder)
-    return np.mean([len(boxes) for boxes in box_list])
+    stored = load_mat(path) if os.path.exists(path) else MatFile([], [], [], "")
+    if stored.box_list and not stored.search:
+        _leave(imdb, path)
+        return
+    search = _chosen_search(path, stored, mode, width)
+    names = list(imdb.proposal_names())
+    hashes = imdb.image_hashes()
+    if (stored.names, stored.hashes) == (names, hashes):
+        print(f"{path} is there already, for the {len(names)} images of {imdb.name}; "
+              "remove it to make it again")
+        return
+    print("Proposals of %s: %d images, mode %s, width %d, %d workers, into %s"
+          % (imdb.name, len(names), *search, workers, path), flush=True)
+    _add_missing(imdb, path, stored, search, workers)
 
 
-def search(image, mode="fast", width=500, seed=0):
+def _add_missing(imdb, path, stored, search, workers):
+    hashes = imdb.image_hashes()
+    boxes = {digest: _zero_based(rows) for digest, rows in zip(stored.hashes, stored.box_list)}
+    images = {digest: imdb.image_path_at(i) for i, digest in enumerate(hashes) if digest not in boxes}
+    boxes.update(_search_all(images, len(set(hashes)), path + ".parts", search, workers, imdb.name))
+    box_list = [boxes[digest] for digest in hashes]
+    save_mat(path, imdb.proposal_names(), box_list, hashes, "%s %d" % search)
+    shutil.rmtree(path + ".parts")
+    print(f"Wrote {path}: {np.mean([len(boxes) for boxes in box_list]):.0f} boxes an image", flush=True)
+
+
+def search_boxes(image, mode=MODE, width=WIDTH, seed=0):
     """Boxes (N, 4) uint16 [x1 y1 x2 y2] of an image (H, W, 3) uint8 BGR, in a random order drawn from `seed`.
 
     The order is for those who take the first so many: OpenCV's own ranking is random too.
@@ -51,6 +71,42 @@ def search(image, mode="fast", width=500, seed=0):
     low, high = np.floor(boxes[:, :2] * ratio), np.ceil((boxes[:, 2:] + 1) * ratio) - 1
     boxes = np.unique(np.hstack((low, np.minimum(high, np.array(image.shape[1::-1]) - 1))), axis=0).astype(np.uint16)
     return np.random.default_rng(seed).permutation(boxes)
+
+
+def _leave(imdb, path):
+    """Say that the file stays; UserError where it is of other images."""
+    what = (f"{path} has no hashes of its images (downloaded, or of an older version), "
+            "so it stays as it is")
+    try:
+        load_proposals(path, imdb.proposal_names())
+    except UserError as e:
+        raise UserError(f"{what}, and it does not fit {imdb.name}: {e}") from None
+    print(f"{what}; it has boxes for the {imdb.num_images} images of {imdb.name}; "
+          "move it away to make new ones")
+
+
+def _chosen_search(path, stored, mode, width):
+    """(mode, width); UserError where a file that is there has boxes of another search."""
+    there = tuple(kind(word) for kind, word in zip((str, int), stored.search.split()))
+    given = zip((mode, width), there or (MODE, WIDTH))
+    chosen = tuple(default if value is None else value for value, default in given)
+    if there and chosen != there:
+        raise UserError("%s was made with --mode %s --width %d, got --mode %s --width %d; leave these flags "
+                        "out, or move the file away to make all boxes again" % (path, *there, *chosen))
+    return chosen
+
+
+def _search_all(images, count, folder, search, workers, name):
+    """{hash: boxes} of images {hash: path}, stored in `folder` one by one; what is there stays."""
+    os.makedirs(folder, exist_ok=True)
+    remove_parts(folder)
+    remove_parts(os.path.dirname(folder))
+    parts = {digest: os.path.join(folder, "%s_%s_%d.npy" % (digest, *search)) for digest in images}
+    todo = [digest for digest, part in parts.items() if not os.path.exists(part)]
+    if len(todo) < count:
+        print("Going on after %d of %d images" % (count - len(todo), count), flush=True)
+    _run([(images[digest], digest, parts[digest], search) for digest in todo], workers, "proposals of " + name)
+    return {digest: np.load(part) for digest, part in parts.items()}
 
 
 def _run(jobs, workers, desc):
@@ -65,27 +121,14 @@ def _run(jobs, workers, desc):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _make_part(image_path, part, mode, width, seed):
-    boxes = search(read_image(image_path), mode, width, seed)
-    with open(part + ".tmp", "wb") as f:
+def _make_part(image_path, digest, part, search):
+    boxes = search_boxes(read_image(image_path), *search, seed=int(digest[:8], 16))
+    if file_hash(image_path) != digest:
+        raise UserError("image %s changed while it was read; run it again" % image_path)
+    with whole_file(part) as f:
         np.save(f, boxes)
-    os.replace(part + ".tmp", part)
 
 
-def _open_parts(folder, key, name):
-    """Make the folder of parts, anew where its parts are of other images or settings."""
-    key_file = os.path.join(folder, KEY_FILE)
-    if os.path.isdir(folder) and _read_key(key_file) != key:
-        print("The parts in %s are of other images or settings; starting anew" % folder)
-        shutil.rmtree(folder)
-    os.makedirs(folder, exist_ok=True)
-    with open(key_file, "w") as f:
-        json.dump({"imdb": name, "key": key}, f)
-
-
-def _read_key(key_file):
-    try:
-        with open(key_file) as f:
-            return json.load(f)["key"]
-    except (OSError, ValueError, KeyError):
-        return None
+def _zero_based(rows):
+    """[ymin xmin ymax xmax], 1-based, as [x1 y1 x2 y2], 0-based."""
+    return (rows[:, (1, 0, 3, 2)].astype(np.int64) - 1).astype(np.uint16)

@@ -9,9 +9,10 @@
 import os
 
 import numpy as np
+from utils.content_hash import existing_hashes
 from utils.errors import UserError
 
-from datasets.cache import cached_arrays, content_key, file_stamp
+from datasets.cache import cached_arrays, content_key
 from datasets.text_files import read_lines
 from datasets.voc_xml import parse_rec
 
@@ -56,7 +57,8 @@ def load_annotations(annopath, names, cachedir):
     """All objects: dict of name (N,), image (N,) index into names, boxes (N, 4) 1-based, difficult (N,)."""
     files = [annopath.format(name) for name in names]
     os.makedirs(cachedir, exist_ok=True)
-    path = os.path.join(cachedir, "annotations_%s.npz" % content_key("annotations", [file_stamp(f) for f in files]))
+    hashes = existing_hashes(files, "hashes of annotations")
+    path = os.path.join(cachedir, "annotations_%s.npz" % content_key("annotations", hashes))
     return cached_arrays(path, lambda: _parse_annotations(files))
 
 

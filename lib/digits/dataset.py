@@ -20,6 +20,7 @@ from scipy.io import savemat
 from utils import selective_search
 from utils.errors import UserError
 from utils.progress import progress
+from utils.whole_file import remove_parts, whole_file
 
 from digits.annotation import annotation_xml
 from digits.glyphs import CLASSES
@@ -99,9 +100,8 @@ def make_image(out, parts, seed, split, index):
     _write(Path(out) / "JPEGImages" / (name + ".jpg"),
            cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 92))[1].tobytes())
     _write(Path(out) / "Annotations" / (name + ".xml"), annotation_xml(name, image.shape, objects, others))
-    part = Path(parts) / (name + ".part.npy")
-    np.save(part, propose(image))
-    part.rename(Path(parts) / (name + ".npy"))
+    with whole_file(Path(parts) / (name + ".npy")) as f:
+        np.save(f, propose(image))
 
 
 def propose(image):
@@ -143,6 +143,7 @@ def _open(out, settings):
     parts = out / ("parts-" + _hash([json.dumps(settings, sort_keys=True).encode()])[:16])
     folders = ("JPEGImages", "Annotations", "ImageSets/Main", "selective_search_data")
     known = {"classes.txt", "settings.json"} | {folder.split("/")[0] for folder in folders}
+    remove_parts(out)
     strange = [p.name for p in out.glob("*") if p.name not in known and not p.name.startswith("parts-")]
     if strange:
         raise UserError("%s holds %s, which is no part of the digits data set; give an empty folder with --out"
@@ -153,6 +154,7 @@ def _open(out, settings):
     (out / "settings.json").unlink(missing_ok=True)
     for folder in (*folders, parts.name):
         (out / folder).mkdir(parents=True, exist_ok=True)
+        remove_parts(out / folder)
     return parts
 
 
@@ -171,10 +173,9 @@ def _finish(out, parts, ids):
 
 
 def _write(path, content):
-    """Write text or bytes to `path` in one step: it is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    part.rename(path)
+    """Write text or bytes to `path`, whole or not at all."""
+    with whole_file(path) as f:
+        f.write(content.encode() if isinstance(content, str) else content)
 
 
 def _hash(pieces):

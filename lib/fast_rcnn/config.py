@@ -128,6 +128,11 @@ def output_path(exp_dir: str, imdb_name: str) -> str:
     return osp.abspath(osp.join(cfg.ROOT_DIR, 'output', exp_dir, imdb_name))
 
 
+def cache_dir():
+    """The folder of derived files, <ROOT_DIR>/data/cache; it may not exist yet."""
+    return osp.join(cfg.ROOT_DIR, 'data', 'cache')
+
+
 def cfg_from_file(filename):
     """Change cfg by a yml file, a mapping like `TRAIN: {BATCH_SIZE: 64}`."""
     try:

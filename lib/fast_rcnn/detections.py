@@ -2,28 +2,27 @@
 
 In memory, as the original has them: all_boxes[class][image] = (n, 5) float32 [x1 y1 x2 y2 score], 0-based pixels.
 In the file, an .npz without pickles: `rows` (D, 7) float32 [image class x1 y1 x2 y2 score] at full precision, where
-image and class count into `image_ids` and `classes`.
+image and class count into `image_ids` and `classes`; `image_sha256` are the hashes of the image files ('' for none).
 """
-import os
 import zipfile
 
 import numpy as np
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 DETECTIONS_FILE = 'detections.npz'
 
 
 def save_detections(path, all_boxes, imdb):
-    """Write all_boxes of `imdb` to `path` (.npz)."""
+    """Write all_boxes of `imdb` to `path` (.npz), whole or not at all."""
     rows = [np.zeros((0, 7), np.float32)]
     for cls, boxes_of_images in enumerate(all_boxes):
         images = np.repeat(np.arange(len(boxes_of_images)), [len(dets) for dets in boxes_of_images])
         dets = np.concatenate([np.zeros((0, 5), np.float32)] + [np.reshape(dets, (-1, 5)) for dets in boxes_of_images])
         rows.append(np.column_stack((images, np.full(len(dets), cls), dets)).astype(np.float32))
-    part = str(path) + '.part'       # the detections of before stay until these are whole
-    with open(part, 'wb') as f:
-        np.savez(f, rows=np.vstack(rows), image_ids=[str(id_) for id_ in imdb.image_index], classes=imdb.classes)
-    os.replace(part, path)
+    with whole_file(path) as f:
+        np.savez(f, rows=np.vstack(rows), image_ids=[str(id_) for id_ in imdb.image_index], classes=imdb.classes,
+                 image_sha256=[digest or '' for digest in imdb.image_hashes()])
 
 
 def load_detections(path, imdb):
@@ -31,12 +30,14 @@ def load_detections(path, imdb):
     try:
         with np.load(path, allow_pickle=False) as f:
             rows, image_ids, classes = f['rows'], f['image_ids'].tolist(), f['classes'].tolist()
+            hashes = f['image_sha256'].tolist() if 'image_sha256' in f else []
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
         raise UserError("%s holds no detections (%s); tools/test_net.py writes %s"
                         % (path, ' '.join(str(e).split()), DETECTIONS_FILE)) from e
     _check_same("images", image_ids, [str(id_) for id_ in imdb.image_index], path, imdb)
     _check_same("classes", classes, list(imdb.classes), path, imdb)
     _check_finite(rows, image_ids, classes, path)
+    _check_not_replaced(hashes, path, imdb)
     return _group(rows, len(classes), len(image_ids))
 
 
@@ -52,6 +53,18 @@ def _check_same(what, found, expected, path, imdb):
     if found != expected:
         raise UserError("the detections in %s are of other %s than %s has (%d there, %d here); test again on %s"
                         % (path, what, imdb.name, len(found), len(expected), imdb.name))
+
+
+def _check_not_replaced(hashes, path, imdb):
+    """UserError where an image is another file than was tested; where either is unknown, none is."""
+    if not hashes:          # of an older version
+        return
+    pairs = zip(imdb.image_index, hashes, imdb.image_hashes())
+    changed = [id_ for id_, then, now in pairs if now and then and then != now]
+    if changed:
+        raise UserError(f"the detections in {path} are of other pictures: {len(changed)} images of "
+                        f"{imdb.name} were replaced since, the first is {changed[0]}; "
+                        f"test again on {imdb.name}")
 
 
 def _group(rows, num_classes, num_images):

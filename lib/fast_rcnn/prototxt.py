@@ -5,11 +5,11 @@ The class count stands in several places of a train and a test prototxt; `set_nu
 import hashlib
 import os
 import re
-import tempfile
 
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 from fast_rcnn.config import cfg
 
@@ -30,11 +30,8 @@ def read_solver(path):
 
 def write_prototxt(message, path):
     """Write a net or solver as text, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".prototxt")
-    with os.fdopen(handle, "w") as f:
+    with whole_file(path, "w") as f:
         f.write(text_format.MessageToString(message))
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
 
 
 def set_num_classes(net_param, num_classes):

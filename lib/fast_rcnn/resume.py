@@ -5,11 +5,11 @@ data layer where it stands in its epoch.  Momentum, iteration and the random sta
 """
 import os
 import re
-import tempfile
 import zipfile
 
 import numpy as np
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 STATE, RESUME = ".solverstate", ".resume.npz"
 
@@ -26,10 +26,8 @@ def save_resume(stem, arrays, samplers, seed):
     content.update(("raw." + name, array) for name, array in arrays.items())
     content.update(("sampler%d.%s" % (k, name), array) for k, state in enumerate(samplers)
                    for name, array in state.items())
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(stem), suffix=".npz")
-    with os.fdopen(handle, "wb") as f:
+    with whole_file(stem + RESUME) as f:
         np.savez(f, **content)
-    os.replace(temporary, stem + RESUME)
 
 
 def load_resume(solverstate):

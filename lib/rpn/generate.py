@@ -1,7 +1,4 @@
 """Proposals of a trained region proposal network, for a detector that is trained on them by itself."""
-import os
-import tempfile
-
 import numpy as np
 from fast_rcnn.bbox_transform import clip_boxes
 from fast_rcnn.config import cfg, check_cfg
@@ -9,6 +6,7 @@ from fast_rcnn.finite import FiniteCheck, require_finite
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 from utils.progress import progress
+from utils.whole_file import whole_file
 
 
 def im_proposals(net, im):
@@ -41,15 +39,12 @@ def imdb_proposals(net, imdb):
     return box_list
 
 
-def save_proposals(path, box_list):
-    """Write boxes, a list of (R, 4) [x1 y1 x2 y2], to a .npz as datasets.proposals reads it, whole or not at all."""
-    handle, part = tempfile.mkstemp(suffix=".part", dir=os.path.dirname(os.path.abspath(path)))
-    try:
-        with os.fdopen(handle, "wb") as f:
-            np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
-                     counts=np.array([len(boxes) for boxes in box_list], np.int64))
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except BaseException:
-        os.remove(part)
-        raise
+def save_proposals(path, imdb, box_list):
+    """Write the boxes of every image of imdb, a list of (R, 4) [x1 y1 x2 y2], whole or not at all.
+
+    path: a .npz as datasets.proposals reads it, which also tells of which image files the boxes are.
+    """
+    with whole_file(path) as f:
+        np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
+                 counts=np.array([len(boxes) for boxes in box_list], np.int64),
+                 images=imdb.proposal_names(), image_sha256=imdb.image_hashes())

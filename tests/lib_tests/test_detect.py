@@ -7,6 +7,7 @@ import pytest
 from fast_rcnn.detections import load_detections, save_detections
 from fast_rcnn.test import apply_nms, im_detect, image_detections, test_net
 from support.settings import settings
+from utils.content_hash import file_hash
 from utils.errors import UserError
 
 CLASSES = ("__background__", "cat", "dog")
@@ -182,6 +183,9 @@ class FakeImdb:
     def image_path_at(self, i):
         return str(self.folder / (self.image_index[i] + ".png"))
 
+    def image_hashes(self):
+        return [file_hash(self.image_path_at(i)) for i in range(3)]
+
     def evaluate_detections(self, all_boxes, output_dir):
         self.evaluated = all_boxes, output_dir
         return "the result"
@@ -252,6 +256,20 @@ def test_apply_nms():
     after = apply_nms([[[], []], [dets, np.zeros((0, 5), np.float32)], [dets[:1], dets]], 0.3)
     assert [[len(d) for d in row] for row in after] == [[0, 0], [2, 0], [1, 2]]
     np.testing.assert_array_equal(after[1][0], dets[[1, 2]])
+
+
+def test_detections_of_an_image_that_was_replaced(tmp_path):
+    imdb, path = FakeImdb(tmp_path), tmp_path / "d.npz"
+    save_detections(path, [[[]] * 3] * 3, imdb)
+    then = imdb.image_hashes()
+    imdb.image_hashes = lambda: [None, *then[1:]]           # an image that is not there now is not compared
+    assert len(load_detections(path, imdb)) == 3
+    imdb.image_hashes = lambda: [then[0], "other", then[2]]
+    with pytest.raises(UserError, match="1 images of fake_test were replaced since, the first is b; test again"):
+        load_detections(path, imdb)
+    with np.load(path) as f:                                # as older versions wrote it
+        np.savez(path, **{key: f[key] for key in ("rows", "image_ids", "classes")})
+    assert len(load_detections(path, imdb)) == 3
 
 
 def test_detections_that_do_not_fit(tmp_path):

@@ -72,6 +72,9 @@ class StoredImages:
     def image_path_at(self, i):
         return str(i)
 
+    def image_hashes(self):
+        return [None] * 5
+
     def evaluate_detections(self, all_boxes, output_dir):
         return load_detections(output_dir + "/detections.npz", self)
 

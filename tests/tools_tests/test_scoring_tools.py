@@ -32,6 +32,7 @@ def folder(tmp_path):
 
 class Cups:
     classes, image_index = ("__background__", "cup", "ball"), ["one", "two", "three"]
+    image_hashes = lambda: [None] * 3  # noqa: E731
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Reading prototxts; writing files whole or not at all."""
+import fcntl
 import os
 import re
-import tempfile
+import secrets
 
 from google.protobuf import text_format
 
@@ -26,23 +27,39 @@ def read_text_proto(path, message):
 
 
 def write_atomically(path, chunks):
-    """Write a list of bytes to `path` so that a reader, or a kill, never sees half a file."""
-    folder = os.path.dirname(os.path.abspath(path))
+    """Write a list of bytes to `path` so that a reader, or a kill, never sees half a file.
+
+    They go to .<name>.<random>.part in the same folder, which is renamed when it is complete.  Until then its writer
+    holds a lock on it (flock): one without a lock was left by a process that was killed, and may be removed.
+    """
+    part = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix="." + os.path.basename(path))
-    except OSError as e:
-        raise CaffeError("cannot write %s: %s" % (path, e.strerror)) from None
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.writelines(chunks)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+        f, part = _open_part(path)
+        lock = os.dup(f.fileno())   # keeps the lock from the close, which reports late write errors, to the rename
+        try:
+            with f:
+                f.writelines(chunks)
+            os.replace(part, path)
+        finally:
+            os.close(lock)
+    except BaseException as e:
+        if part:
+            os.unlink(part)
+        if isinstance(e, OSError):
+            raise CaffeError("cannot write %s: %s" % (path, e.strerror or e)) from None
         raise
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _open_part(path):
+    """(file, path) of a new temporary file for `path`, locked where the file system can."""
+    folder, name = os.path.split(os.path.abspath(path))
+    while True:
+        part = os.path.join(folder, ".%s.%s.part" % (name[:60], secrets.token_hex(4)))
+        f = open(part, "xb")
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX)
+        except OSError:             # no locks here
+            pass
+        if os.fstat(f.fileno()).st_nlink:
+            return f, part
+        f.close()                   # removed between open and lock

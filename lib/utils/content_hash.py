@@ -1,0 +1,89 @@
+"""Hashes of files by their bytes: what a file holds, wherever it lies and whenever it was written.
+
+A hash is remembered by the file's device, inode, size, mtime and ctime, so that a file is read again only after it was
+touched, moved or changed.  The memory is a text file, one line a hash, to which each process appends as it goes; lines
+that are not whole are skipped, and the file may be removed at any time.
+"""
+import functools
+import hashlib
+import os
+import time
+
+from fast_rcnn.config import cache_dir
+
+from utils.progress import progress
+
+MEMORY_FILE = "file_hashes.txt"     # in the folder of derived files
+HEX_DIGITS = 64                     # of a SHA-256
+# The coarsest clock of a file system (FAT's).  A file may change once more within it and keep its times, so the hash of
+# a file that was changed so shortly before is not remembered.  Git calls such an entry racy.
+RACY_NS = 2 * 10 ** 9
+
+
+def file_hash(path: str) -> str:
+    """SHA-256 of the bytes of a file, 64 hex digits.  Raises OSError where it cannot be read, as open() does."""
+    known = _recall(path)
+    if known is not None:
+        return known
+    digest, stamp = _read(path)
+    if stamp is not None:
+        _remember(stamp, digest)
+    return digest
+
+
+def existing_hashes(paths: list[str], desc: str) -> list[str | None]:
+    """file_hash of each file, None where there is none; those that must be read are counted under `desc` on stderr."""
+    known = {path: _recall(path) for path in paths if os.path.exists(path)}
+    unknown = [path for path, digest in known.items() if digest is None]
+    for path in progress(unknown, desc, len(unknown), "files") if unknown else ():
+        known[path] = file_hash(path)
+    return [known.get(path) for path in paths]
+
+
+def _recall(path):
+    return _load_memory(_memory_path()).get(_stamp(os.stat(path)))
+
+
+def _remember(stamp, digest):
+    _load_memory(_memory_path())[stamp] = digest
+    _append(_memory_path(), f"{stamp} {digest}\n")
+
+
+def _memory_path():
+    return os.path.join(cache_dir(), MEMORY_FILE)
+
+
+def _read(path):
+    """(hash, stamp) of a file; stamp None where the hash must not be remembered by it."""
+    start = time.time_ns()
+    with open(path, "rb") as f:
+        before = os.fstat(f.fileno())
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+        after = os.fstat(f.fileno())
+    is_settled = before.st_ctime_ns < start - RACY_NS and _stamp(before) == _stamp(after)
+    return digest, _stamp(after) if is_settled else None
+
+
+def _stamp(stat):
+    return f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+
+
+@functools.lru_cache(maxsize=None)
+def _load_memory(path):
+    """{stamp: hash} of the lines in a memory file, read once a process; what other processes add later is not seen."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as f:
+            pairs = [line.rstrip("\n").rpartition(" ")[::2] for line in f]
+    except OSError:
+        return {}
+    return {stamp: digest for stamp, digest in pairs if len(digest) == HEX_DIGITS}
+
+
+def _append(path, line):
+    """One write of O_APPEND: lines of several processes do not mix.  A memory that cannot be written is only slower."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "ab", buffering=0) as f:
+            f.write(line.encode())
+    except OSError:
+        pass
