@@ -47,7 +47,8 @@ def load_imdb(names, rpn_files):
     imdbs = [get_imdb(name) for name in names.split('+')]
     for imdb in imdbs[1:]:
         if tuple(imdb.classes) != tuple(imdbs[0].classes):
-            raise UserError("--imdb %s joins data sets with different classes: %s has %s, %s has %s"
+            raise UserError("--imdb %s joins data sets with different classes, or in another order: %s has %s, %s has "
+                            "%s; give them the same classes.txt, or the same categories"
                             % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,
                                ' '.join(imdb.classes[1:])))
     for imdb, rpn_file in zip(imdbs, rpn_files or [None] * len(imdbs)):
@@ -77,7 +78,8 @@ def main():
     with caffe.NCCL(None, caffe.NCCL.new_uid()).root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
-    models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, resume)
+    models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, resume,
+                       imdb.classes)
     prefix = os.path.basename(models[-1]).rsplit('_iter_', 1)[0]
     if caffe.solver_rank():
         return

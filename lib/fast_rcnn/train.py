@@ -11,6 +11,7 @@ from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
 from utils.errors import UserError
 from utils.progress import progress
 
+from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.pretrained import load_pretrained
@@ -59,14 +60,16 @@ def _is_usable(overlaps):
     return bool((background | (overlaps >= cfg.TRAIN.FG_THRESH)).any())
 
 
-def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None):
+def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None, classes=None):
     """Train; returns the paths of the snapshots.
 
     roidb: of get_training_roidb.  pretrained_model: caffemodel to start from.  resume: solverstate of an earlier
-    snapshot to continue from, bit for bit, instead.
+    snapshot to continue from, bit for bit, instead.  classes: the roidb's, by name, the background first; the snapshots
+    carry them.
     """
     check_cfg("TRAIN")
-    wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume, max_iters)
+    wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume, max_iters,
+                            classes)
     return wrapper.train_model(max_iters)
 
 
@@ -83,7 +86,9 @@ class SolverWrapper:
     and bias, so that test nets need neither.  max_iters: what cfg.TRAIN.STEP_FRACTION is a part of.
     """
 
-    def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None, max_iters=None):
+    def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None, max_iters=None,
+                 classes=None):
+        self.classes = classes
         self.output_dir = os.path.abspath(output_dir)
         os.makedirs(self.output_dir, exist_ok=True)
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
@@ -99,7 +104,7 @@ class SolverWrapper:
                 self._bbox_pred = find_bbox_pred(net_param, self.bbox_means.size)
         self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
         if pretrained_model is not None and resume is None:
-            load_pretrained(self.solver.net, pretrained_model)
+            load_pretrained(self.solver.net, pretrained_model, classes)
             self._require_finite_weights("weights %s cannot be trained on: " % pretrained_model, REMEDY)
         self._data_layers = self._feed(roidb)
         self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
@@ -183,6 +188,7 @@ class SolverWrapper:
         self._require_finite_weights("training diverged: after iteration %d " % self.solver.iter, DIVERGED_REMEDY)
         with self._unnormalized() as raw:
             self.solver.snapshot()
+        write_class_names(self._stem() + ".caffemodel", self.classes)
         save_resume(self._stem(), raw, self._sampler_states, self._seed)
         return self._stem()
 
