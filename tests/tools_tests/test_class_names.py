@@ -19,7 +19,7 @@ def weights(weights, prototxt):
     """The random net with boxes near the proposals, so that some detections are right; without names."""
     net = caffe.Net(adapt_net(prototxt, 3, str(weights.parent)), str(weights), caffe.TEST)
     for blob in net.params["bbox_pred"]:
-        blob.data[...] *= 0.01
+        blob.data[...] *= 0.001
     net.save(str(weights))
     return weights
 
@@ -79,7 +79,7 @@ def swap_categories(path):
     edit_json(path, swap)
 
 
-SETTINGS = {"plain": [], "svm": ["TEST.SVM", "True"], "no boxes": ["TEST.BBOX_REG", "False"],
+SETTINGS = {"plain": [], "agnostic": ["TEST.AGNOSTIC", "True"], "svm": ["TEST.SVM", "True"], "no boxes": ["TEST.BBOX_REG", "False"],
             "+M+B": ["TEST.SCALES", "[90, 60]", "TEST.SCALE_MODE", "all", "TEST.MULTI_STAGE", "True", "TEST.BBOX_VOTE", "True"]}
 
 
