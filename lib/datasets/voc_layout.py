@@ -90,7 +90,7 @@ def read_classes(path):
 
     They are returned without the background's.
     """
-    names = _lines(path)
+    names = read_lines(path)
     if "__background__" in names[1:]:
         raise UserError(f"{path}: __background__ stands after other names; a net's scores begin with "
                         "it, so put it first or leave it out")
