@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import caffe
 import numpy as np
-from datasets.factory import get_imdb
+from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.pretrained import load_pretrained
 from fast_rcnn.prototxt import adapt_net
@@ -56,7 +56,7 @@ def rank_images(runs, count):
         raise UserError("the runs were trained on different data sets, %s" %
                         " and ".join(run.record["imdb"] for run in runs))
     use_settings(last)
-    roidb = filter_roidb([entry for name in last.record["imdb"].split("+") for entry in _roidb(name)])
+    roidb = filter_roidb([entry for name in split_names(last.record["imdb"]) for entry in _roidb(name)])
     statistics = add_bbox_regression_targets(roidb) if cfg.TRAIN.BBOX_REG else None
     nets = [load_net(last, "start")] if len(runs) == 1 else [load_net(runs[0], "end")]
     nets.append(load_net(last, "end"))
