@@ -102,11 +102,15 @@ def experiment_of(method: str, plus: str, dataset: str) -> str:
     name = method
     if SCALES_OF[plus]:
         name += "_multiscale"
-    if dataset.endswith("+coco"):
+    if _starts_from_coco(dataset):
         name += "_from_coco"
     if plus.endswith("B"):
         name += "_multistage"
     return name
+
+
+def _starts_from_coco(dataset):
+    return dataset.endswith("+coco") and ":" not in dataset     # not a folder called so
 
 
 def default_exp_dir(method: str, net: str, plus: str, dataset: str) -> str:
@@ -220,7 +224,7 @@ def _start(method, net, dataset, options):
 
 
 def _default_weights(method, net, dataset, options):
-    if dataset.endswith("+coco"):
+    if _starts_from_coco(dataset):
         return _net_of_coco(method, net, dataset, options)
     if net == "DigitNet":
         return "data/digits_pretrained/DigitNet.caffemodel" if dataset == "digits" else "none"

@@ -1,5 +1,6 @@
 """What the tools share: the common flags, the error line, device, seed, and the record of a run."""
 import argparse
+import errno
 import importlib.metadata
 import json
 import math
@@ -80,9 +81,13 @@ def parse_count(least):
 
 
 def run(main):
-    """Call main(); a mistake of the user ends in one line `error: ...` and exit code 1."""
+    """Call main(); a mistake of the user ends in one line `error: ...` and exit code 1.
+
+    So do errors of the machine and of files that the user named; other OSErrors keep their traceback.
+    """
     try:
         main()
+        sys.stdout.flush()
     except caffe.LostProcess as e:
         if not e.ranks or caffe.solver_rank() == e.first_left:      # one of those that are left says it for all
             print("error: %s" % e, file=sys.stderr, flush=True)
@@ -94,6 +99,11 @@ def run(main):
         print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
         sys.exit(1)
     except OSError as e:
+        from _given import is_users  # not before: it loads all data sets
+        if not is_users(e):
+            raise
+        if e.errno == errno.EPIPE:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)    # nothing more can be said there
         print("error: %s: %s; see that it is there, can be read and written, and that the disk has room"
               % (e.filename or "input or output", e.strerror or e), file=sys.stderr)
         sys.exit(1)

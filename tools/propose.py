@@ -4,7 +4,7 @@ import argparse
 import os
 
 import _cli
-from datasets.factory import get_imdb
+from datasets.factory import get_imdb, split_names
 from datasets.proposals import find_proposals
 from datasets.propose import MODE, WIDTH, propose
 from utils.errors import UserError
@@ -28,7 +28,7 @@ def parse_args():
 
 def main():
     args = parse_args()
-    names = args.imdb.split('+')
+    names = split_names(args.imdb)
     if args.out and (len(names) > 1 or not args.out.endswith('.mat')):
         raise UserError("--out %s: expected one .mat file, for one data set" % args.out)
     if args.workers < 1 or (args.width or 0) < 0:

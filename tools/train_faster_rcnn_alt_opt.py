@@ -20,7 +20,7 @@ import time
 from collections import namedtuple
 
 import _cli
-from datasets.factory import get_imdb
+from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from fast_rcnn.prototxt import read_solver
 from utils.errors import UserError
@@ -63,8 +63,8 @@ def parse_iters(text):
 def models_folder(net_name):
     """The folder of the net's prototxts; one below cfg.MODELS_DIR comes first."""
     method = 'faster_rcnn_alt_opt_ohem' if cfg.TRAIN.USE_OHEM else 'faster_rcnn_alt_opt'
-    for parent in (cfg.MODELS_DIR, os.path.join(cfg.ROOT_DIR, 'models', '*')):
-        found = glob.glob(os.path.join(parent, net_name, method))
+    for parent in (glob.escape(cfg.MODELS_DIR), os.path.join(glob.escape(cfg.ROOT_DIR), 'models', '*')):
+        found = glob.glob(os.path.join(parent, glob.escape(net_name), method))
         if found:
             return found[0]
     raise UserError("--net_name %s: there is no folder models/*/%s/%s" % (net_name, net_name, method))
@@ -74,7 +74,7 @@ def stages_of(folder, iters):
     """The four stages, in the order they run in."""
     stages = []
     for (number, kind), count in zip(((1, 'rpn'), (1, 'fast_rcnn'), (2, 'rpn'), (2, 'fast_rcnn')), iters):
-        found = glob.glob(os.path.join(folder, 'stage%d_%s_solver*.pt' % (number, kind)))
+        found = glob.glob(os.path.join(glob.escape(folder), 'stage%d_%s_solver*.pt' % (number, kind)))
         if len(found) != 1:
             raise UserError("%s: expected one stage%d_%s_solver*.pt, found %d" % (folder, number, kind, len(found)))
         stages.append(Stage(number, kind, found[0], count))
@@ -86,7 +86,7 @@ class Alternation:
 
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
-        self.names = [get_imdb(name).name for name in args.imdb.split('+')]
+        self.names = [get_imdb(name).name for name in split_names(args.imdb)]
 
     def output_dir(self, stage=None, name=None):
         parts = ['stage%d_%s' % (stage.number, stage.kind)] if stage else []
@@ -108,7 +108,7 @@ class Alternation:
     def propose(self, stage, model):
         """Make the proposals of an RPN stage unless they are there; returns their files, one for each data set."""
         files = []
-        for imdb, name in zip(self.args.imdb.split('+'), self.names):
+        for imdb, name in zip(split_names(self.args.imdb), self.names):
             stem = os.path.splitext(os.path.basename(model))[0]
             files.append(os.path.join(self.output_dir(stage, name), stem + '_proposals.npz'))
             flags = ['--def', os.path.join(self.folder, 'rpn_test.pt'), '--net', model, '--imdb', imdb]

@@ -8,7 +8,7 @@ from collections import namedtuple
 import _cli
 import caffe
 from datasets.check import require_trainable
-from datasets.factory import get_imdb
+from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import read_solver
 from fast_rcnn.resume import last_state
@@ -40,11 +40,12 @@ def parse_args():
 
 def load_imdb(names, rpn_files):
     """The data set `a`, or of `a+b` what the parts have in common; and the parts, with their proposals."""
-    wanted = len(names.split('+')) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
+    parts = split_names(names)
+    wanted = len(parts) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
     if len(rpn_files) != wanted:
         raise UserError("--imdb %s with TRAIN.PROPOSAL_METHOD %s takes %d --rpn-file, got %d"
                         % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
-    imdbs = [get_imdb(name) for name in names.split('+')]
+    imdbs = [get_imdb(name) for name in parts]
     for imdb in imdbs[1:]:
         if tuple(imdb.classes) != tuple(imdbs[0].classes):
             raise UserError("--imdb %s joins data sets with different classes, or in another order: %s has %s, %s has "

@@ -23,7 +23,8 @@ def get_imdb(name):
     """The imdb called `name`: one of list_imdbs(), or one's own.
 
     voc:PATH@SPLIT is a folder in the VOC layout, coco:ANNOTATIONS.json@IMAGES a COCO JSON and the folder of its images.
-    A relative path is looked for in the working directory, then in the project's root.
+    A relative path is looked for in the working directory, then in the project's root.  Of several @ the last one with
+    a file or folder before it counts.
     """
     if name in VOC_SETS:
         return pascal_voc(*VOC_SETS[name])
@@ -34,31 +35,39 @@ def get_imdb(name):
         near = difflib.get_close_matches(name, list_imdbs(), n=3) or list_imdbs()
         raise UserError("data set '%s' is unknown; nearest: %s; your own: voc:PATH@SPLIT for a folder in the VOC "
                         "layout, coco:ANNOTATIONS.json@IMAGES for a COCO JSON" % (name, ", ".join(near)))
-    path, at, rest = name[len(kind):].rpartition("@")
-    if not (path and at and rest):
+    path, rest = _at(name[len(kind):])
+    if not (path and rest):
         raise UserError("data set '%s': expected %s" % (name, OWN[kind]))
     return pascal_voc(rest, None, _find(path)) if kind == "voc:" else coco(_find(path), None, _find(rest))
 
 
 def split_names(names: str) -> list[str]:
     """The data sets that `a+b` joins. A + only joins before the name of a data set, so a path may hold one."""
-    begins = "|".join(re.escape(begin) for begin in (*OWN, *list_imdbs()))
-    return re.split(rf"\+(?={begins})", names)
+    own, known = "|".join(OWN), "|".join(map(re.escape, list_imdbs()))
+    parts = re.split(rf"\+(?={own}|(?:{known})(?:\+|$))", names)
+    return [name for part in parts for name in ([part] if part.startswith(tuple(OWN)) else part.split("+"))]
 
 
 def imdb_name(name: str) -> str:
-    """The name that get_imdb(name) would give its imdb, without a look at the files."""
+    """The name that get_imdb(name) would give its imdb, without a look into the files."""
     if name.startswith("voc:"):
-        path, _, split = name.removeprefix("voc:").rpartition("@")
-        return folder_name(path, split)
+        return folder_name(*_at(name.removeprefix("voc:")))
     if name.startswith("coco:"):
-        return own_name(name.removeprefix("coco:").rpartition("@")[0])
+        return own_name(_at(name.removeprefix("coco:"))[0])
     return name
 
 
 def list_imdbs():
     """Names of the data sets known by name."""
     return list(VOC_SETS) + list(COCO_SETS)
+
+
+def _at(text):
+    """The two sides of the last @ before which there is a file or folder; of the last one where there is none."""
+    places = [match.start() for match in re.finditer("@", text)][::-1]
+    place = next((place for place in places if os.path.exists(_find(os.path.expanduser(text[:place])))),
+                 places[0] if places else len(text))
+    return text[:place], text[place + 1:]
 
 
 def _find(path):

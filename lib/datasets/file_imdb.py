@@ -141,9 +141,14 @@ class file_imdb(imdb):
             print("%s: %d %s reached one pixel beyond their image and were clipped" % (self.name, count, what))
 
     def _require_own(self, all_boxes):
-        """UserError unless all_boxes[class][image] has the classes and images of this data set."""
+        """UserError unless all_boxes[class][image] has the classes and images of this data set, and finite numbers."""
         counts = [len(per_image) for per_image in all_boxes[1:]]
         if counts != [self.num_images] * (self.num_classes - 1):
             raise UserError("detections are of %d classes and %s images, %s has %d classes and %d images; test on this "
                             "data set again" % (len(all_boxes), sorted(set(counts)), self.name, self.num_classes,
                                                 self.num_images))
+        for name, per_image in zip(self.classes[1:], all_boxes[1:]):
+            for index, dets in zip(self.image_index, per_image):
+                if len(dets) and not np.isfinite(dets).all():
+                    raise UserError("%s: detections of class %s in image %s are not finite numbers; test again"
+                                    % (self.name, name, index))

@@ -12,7 +12,7 @@ from datasets.check import require_checked
 from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.flags import unknown_words_lines
-from datasets.voc_eval import load_annotations
+from datasets.voc_eval import fill, load_annotations
 from datasets.voc_layout import devkit_layout, folder_layout, read_image_set
 from datasets.voc_results import pack_submission, save_scores, score_boxes, write_results
 from datasets.voc_xml import object_problems, parse_rec, read_annotation
@@ -79,9 +79,9 @@ class pascal_voc(file_imdb):
             self._write_voc_results_file(all_boxes, template)
         if self.config["matlab_eval"]:
             print("The devkit's VOCevaldet scores these files from its results/%s/Main: %s"
-                  % (self._layout.folder, template.format("<class>")))
+                  % (self._layout.folder, fill(template, "<class>")))
         if not self._layout.annotated:
-            pack_submission(output_dir, self.name, [template.format(name) for name in self._layout.classes])
+            pack_submission(output_dir, self.name, [fill(template, name) for name in self._layout.classes])
             return None
         return self._do_python_eval(all_boxes, output_dir)
 
@@ -136,7 +136,7 @@ class pascal_voc(file_imdb):
     def _write_voc_results_file(self, all_boxes, template):
         classes = list(zip(self._layout.classes, all_boxes[1:]))
         for name, per_image in progress(classes, "result files", len(classes), "classes"):
-            write_results(template.format(name), self._image_index, per_image)
+            write_results(fill(template, name), self._image_index, per_image)
 
     def _do_python_eval(self, all_boxes, output_dir):
         """Score the detections; returns the mean AP."""

@@ -7,6 +7,7 @@
 4. AP is the area under precision (made to fall with recall), or its mean at 11 recalls, as in 2007.
 """
 import os
+import re
 
 import numpy as np
 from utils.content_hash import existing_hashes
@@ -16,17 +17,27 @@ from datasets.cache import cached_arrays, content_key
 from datasets.text_files import read_lines
 from datasets.voc_xml import parse_rec
 
+PLACE = re.compile(r"\{0?(?::s)?\}")      # of a name in a path template
+
 
 def voc_eval(detpath, annopath, imagesetfile, classname, cachedir, ovthresh=0.5, use_07_metric=False):
     """Returns rec (D,), prec (D,) by falling score, and ap, of one class.
 
-    detpath.format(classname): result file, lines 'image score xmin ymin xmax ymax'; annopath.format(image): annotation;
+    fill(detpath, classname): result file, lines 'image score xmin ymin xmax ymax'; fill(annopath, image): annotation;
     imagesetfile: image names, one a line; cachedir: for the parsed annotations.  Class names are compared without case.
     No detections: ap 0; no objects, difficult ones aside: rec and ap nan.
     """
     names = read_lines(imagesetfile)
     gt = select_class(load_annotations(annopath, names, cachedir), classname)
-    return score_class(*_read_detections(detpath.format(classname), names), gt, ovthresh, use_07_metric)
+    return score_class(*_read_detections(fill(detpath, classname), names), gt, ovthresh, use_07_metric)
+
+
+def fill(template, name):
+    """A path template with `name` in place of its last {:s} or {}; other braces stay as they are."""
+    places = list(PLACE.finditer(template))
+    if not places:
+        raise ValueError(f"path template {template!r} has no {{:s}}")
+    return template[:places[-1].start()] + name + template[places[-1].end():]
 
 
 def score_class(images, scores, boxes, gt, ovthresh, use_07_metric):
@@ -55,7 +66,7 @@ def voc_ap(rec, prec, use_07_metric=False):
 
 def load_annotations(annopath, names, cachedir):
     """All objects: dict of name (N,), image (N,) index into names, boxes (N, 4) 1-based, difficult (N,)."""
-    files = [annopath.format(name) for name in names]
+    files = [fill(annopath, name) for name in names]
     os.makedirs(cachedir, exist_ok=True)
     hashes = existing_hashes(files, "hashes of annotations")
     path = os.path.join(cachedir, "annotations_%s.npz" % content_key("annotations", hashes))
@@ -88,14 +99,26 @@ def _read_detections(path, names):
     images, numbers = [], []
     with open(path) as f:
         for line_number, line in enumerate(f, start=1):
-            name, *rest = line.rsplit(None, 5)
-            if name not in position or len(rest) != 5:
+            if not line.strip():
+                continue
+            name, row = _read_line(line)
+            if name not in position or row is None:
                 raise UserError("result file %s, line %d: expected 'image score xmin ymin xmax ymax' with an image of "
-                                "the image set, got '%s'" % (path, line_number, line.strip()))
+                                "the image set and finite numbers, got '%s'" % (path, line_number, line.strip()))
             images.append(position[name])
-            numbers.append([float(x) for x in rest])
+            numbers.append(row)
     numbers = np.array(numbers, dtype=np.float64).reshape(-1, 5)
     return np.array(images, dtype=np.int64), numbers[:, 0], numbers[:, 1:]
+
+
+def _read_line(line):
+    """(image, five numbers) of a line of a result file; None for numbers that are none."""
+    name, *rest = line.rsplit(None, 5)
+    try:
+        row = [float(word) for word in rest]
+    except ValueError:
+        return name.lstrip(), None
+    return name.lstrip(), row if len(row) == 5 and np.isfinite(row).all() else None
 
 
 def _match(images, boxes, gt, ovthresh):

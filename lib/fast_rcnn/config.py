@@ -133,6 +133,13 @@ def cache_dir():
     return osp.join(cfg.ROOT_DIR, 'data', 'cache')
 
 
+def changed_folders():
+    """The folders, files and output below them, that settings name which are not at their defaults."""
+    changed = [cfg[key] for key in ('ROOT_DIR', 'DATA_DIR', 'MODELS_DIR') if cfg[key] != _DEFAULTS[key]]
+    own_output = cfg.EXP_DIR != _DEFAULTS['EXP_DIR']
+    return changed + ([osp.join(cfg.ROOT_DIR, 'output', cfg.EXP_DIR)] if own_output else [])
+
+
 def cfg_from_file(filename):
     """Change cfg by a yml file, a mapping like `TRAIN: {BATCH_SIZE: 64}`."""
     try:

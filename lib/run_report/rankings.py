@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import caffe
 import numpy as np
-from datasets.factory import get_imdb
+from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.pretrained import load_detector, load_pretrained
 from fast_rcnn.prototxt import adapt_net
@@ -59,7 +59,7 @@ def rank_images(runs, count):
         raise UserError("the runs were trained on different data sets, %s" %
                         " and ".join(run.record["imdb"] for run in runs))
     use_settings(last)
-    imdbs = [_imdb(name) for name in last.record["imdb"].split("+")]
+    imdbs = [_imdb(name) for name in split_names(last.record["imdb"])]
     classes = imdbs[0].classes
     roidb = filter_roidb([entry for imdb in imdbs for entry in get_training_roidb(imdb)])
     statistics = add_bbox_regression_targets(roidb) if cfg.TRAIN.BBOX_REG else None

@@ -1,5 +1,6 @@
 """What a training run and its test left below output/."""
 import csv
+import glob
 import json
 import math
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _model_folder(results, caffemodel):
 
 def _newest_results(experiment, stem):
     """The folder of the last test of a model, None without any."""
-    files = [file for file in experiment.glob("*/%s/%s" % (stem, DETECTIONS_FILE))
+    files = [file for file in experiment.glob("*/%s/%s" % (glob.escape(stem), DETECTIONS_FILE))
              if (file.parent / "run.json").is_file()]
     return max(files, key=lambda file: file.stat().st_mtime).parent if files else None
 
