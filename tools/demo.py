@@ -12,7 +12,6 @@ Fast R-CNN gets its proposals from our own selective search; Faster R-CNN and R-
         --model data/faster_rcnn_models/VGG16_faster_rcnn_final.caffemodel
 """
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import image_detections
+from training.run_folder import record_of
 from utils import selective_search
 from utils.blob import read_image
 from utils.errors import UserError
@@ -61,8 +61,7 @@ def newest_model(net):
 
 def training_record(model):
     """What train_net.py wrote beside `model` about its training; {} where there is nothing."""
-    path = model.parent / 'run.json'
-    record = json.loads(path.read_text()) if path.is_file() else {}
+    record = record_of(model)
     return record if model.name.startswith(record.get('prefix', '\0')) else {}
 
 

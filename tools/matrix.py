@@ -47,7 +47,7 @@ def parse_args():
 def plan(row, args):
     """What to run for a row: {command, env}; env's WEIGHTS may be "of <another row>"."""
     data = _small_sets.stand_in(row.dataset, ROOT / "output" / args.name / "data")
-    env = {"ITERS": str(args.iters), "WEIGHTS": args.weights, "PLUS": row.plus}
+    env = {"ITERS": str(args.iters), "WEIGHTS": args.weights, "PLUS": row.plus, "OVERWRITE": "1"}
     if row.dataset.endswith("+coco"):
         env["WEIGHTS"] = f"of {coco_row(row).key}"
     settings = ["EXP_DIR", f"{args.name}/{row.key}"]

@@ -79,6 +79,7 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
         nccl.mean([])       # all have looked at the folder before rank 0 changes it
         record = describe_run(identity=this, conditions=conditions, **run.facts)
         with nullcontext() if nccl.rank else begun(output_dir, record, goes_on=state is not None):
+            nccl.mean([])   # rank 0 has put it in order before the others write there
             wrapper = SolverWrapper(solver_prototxt, roidb, output_dir, pretrained_model, state, max_iters, this)
         return wrapper.train_model(max_iters)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from fast_rcnn.config import cfg
 from fast_rcnn.detections import DETECTIONS_FILE
+from training.record import read_record
 from utils.errors import UserError
 
 REMEDY = "give the folder that tools/train_net.py calls 'Output will be saved to', or output/<EXP_DIR>"
@@ -101,9 +102,10 @@ def _model_folder(results, caffemodel):
     name = Path(caffemodel).parent.name
     for folder in (results.resolve().parent.parent / name, Path(caffemodel).parent,
                    Path(cfg.ROOT_DIR) / Path(caffemodel).parent):
-        if (folder / "run.json").is_file():
+        if "model" in read_record(folder):
             return folder.resolve()
-    raise UserError("%s is a test of %s, whose training left no run.json; %s" % (results, caffemodel, REMEDY))
+    raise UserError("%s is a test of %s, whose training has not finished, or left no run.json; %s"
+                    % (results, caffemodel, REMEDY))
 
 
 def _newest_results(experiment, stem):

@@ -45,20 +45,31 @@ def choose_state(folder, prefix, identity, resume, run):
     run, if any.  UserError where the folder or the state is of another run, unless that is to be overwritten, and
     where the state's weights are not those it was written with.
     """
-    ignore = _ignored(identity, resume, run)
-    held = read_record(folder).get("identity")
-    reasons = differences(identity, held, ignore) if held else []
-    if reasons and not run.overwrite:
-        raise UserError(f"{folder} holds another training: {'; '.join(reasons)}. Train in another folder (--set "
-                        "EXP_DIR NAME), or write over it (--overwrite)")
+    ignore = _ignored(identity, resume, run.any_seed)
+    held, reasons = require_own_folder(folder, identity, run.overwrite, ignore)
     if resume == "auto":
         state = _last_state(folder, prefix, identity, ignore, takes_unknown=held is None)
     else:
         state = None if resume is None else os.fspath(resume)
     if state is None:
+        if ignore:              # from its start a run needs what it began with
+            held, reasons = require_own_folder(folder, identity, run.overwrite, ("seed",) * run.any_seed)
         _tell_start(folder, prefix, held, reasons)
         return None, identity
     return state, _require_own(state, identity, ignore)
+
+
+def require_own_folder(folder, identity, overwrite, ignore=()):
+    """(identity of the run that the folder holds or None, why it is another: []); UserError where it is another.
+
+    overwrite: then the reasons are returned.
+    """
+    held = read_record(folder).get("identity")
+    reasons = differences(identity, held, ignore) if held else []
+    if reasons and not overwrite:
+        raise UserError(f"{folder} holds another training: {'; '.join(reasons)}. Train in another folder (--set "
+                        "EXP_DIR NAME), or write over it (--overwrite)")
+    return held, reasons
 
 
 @contextmanager
@@ -99,11 +110,11 @@ def record_of(model):
     return read_record(os.path.join(folder, PREVIOUS)) or read_record(folder)
 
 
-def _ignored(identity, resume, run):
+def _ignored(identity, resume, any_seed):
     """The parts of an identity in which a run that is resumed need not agree with what the command says."""
     if resume is None:
         return ()
-    return ("seed",) * run.any_seed + ("start",) * (identity["start"] is None)
+    return ("seed",) * any_seed + ("start",) * (identity["start"] is None)
 
 
 def _tell_start(folder, prefix, held, reasons):

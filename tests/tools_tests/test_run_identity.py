@@ -264,3 +264,11 @@ def test_temporary_files_of_a_killed_run_are_removed(train, output):
     part.write_bytes(b"half")
     succeed(train())
     assert not part.exists()
+
+
+def test_resume_without_the_weights_takes_a_state_but_does_not_start_over_from_fillers(train, output, weights):
+    succeed(train(weights=weights))
+    assert "at iteration 2" in succeed(train(iters=3, resume="auto"))
+    for name in list(output.glob("*.solverstate")):
+        name.unlink()
+    refused(train(iters=3, resume="auto"), "weights at its start")
