@@ -9,6 +9,7 @@ import numpy as np
 from fast_rcnn.config import cfg
 from fast_rcnn.detections import DETECTIONS_FILE
 from training.record import read_record
+from utils.content_hash import existing_hash
 from utils.errors import UserError
 
 REMEDY = "give the folder that tools/train_net.py calls 'Output will be saved to', or output/<EXP_DIR>"
@@ -45,7 +46,7 @@ def load_run(path):
     solver = folder / "solver.prototxt"
     run = Run(folder.parent.name, folder, record, model, _read_metrics(folder / "metrics.csv"),
               solver.read_text() if solver.is_file() else "")
-    results = results or _newest_results(folder.parent, model.stem)
+    results = results or _newest_results(folder.parent, model)
     if results:
         _add_results(run, results)
     return run
@@ -108,10 +109,11 @@ def _model_folder(results, caffemodel):
                     % (results, caffemodel, REMEDY))
 
 
-def _newest_results(experiment, stem):
-    """The folder of the last test of a model, None without any."""
-    files = [file for file in experiment.glob("*/%s/%s" % (stem, DETECTIONS_FILE))
-             if (file.parent / "run.json").is_file()]
+def _newest_results(experiment, model):
+    """The folder of the last test of a model, None without any; not of another net that had its name before."""
+    files = [file for file in experiment.glob("*/%s/%s" % (model.stem, DETECTIONS_FILE))
+             if (file.parent / "run.json").is_file()
+             and read_record(file.parent).get("caffemodel_hash") in (None, existing_hash(model))]
     return max(files, key=lambda file: file.stat().st_mtime).parent if files else None
 
 
