@@ -29,7 +29,7 @@ from training.folder_lock import only_training_in
 from training.identity import identify
 from training.record import RECORD, describe_run, read_record, write_record
 from training.run_folder import begun, drop_previous, require_own_folder
-from utils.content_hash import existing_hash, file_hash
+from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.launch import call
 from utils.whole_file import whole_file
@@ -174,10 +174,9 @@ class Alternation:
     def _run(self, stage, tool, flags, settings, result):
         """Run a tool that makes the file `result`, unless that was done; its failure ends this process."""
         args, key = self.args, os.path.relpath(result, os.path.join(cfg.ROOT_DIR, 'output', cfg.EXP_DIR))
-        found = existing_hash(result)
-        if found is not None and self.known.get(key) == found:
+        if os.path.exists(result) and self.known.get(key) == file_hash(result):
             print("%s is there already" % result, flush=True)
-            self.done[key] = found
+            self.done[key] = self.known[key]
             return
         self.known = {}         # what follows was made from another result
         words = [sys.executable, os.path.join(TOOLS, tool), '--gpu', args.gpu, '--precision', args.precision, *flags]

@@ -9,7 +9,7 @@ import numpy as np
 from fast_rcnn.config import cfg
 from fast_rcnn.detections import DETECTIONS_FILE
 from training.record import read_record
-from utils.content_hash import existing_hash
+from utils.content_hash import file_hash
 from utils.errors import UserError
 
 REMEDY = "give the folder that tools/train_net.py calls 'Output will be saved to', or output/<EXP_DIR>"
@@ -111,9 +111,9 @@ def _model_folder(results, caffemodel):
 
 def _newest_results(experiment, model):
     """The folder of the last test of a model, None without any; not of another net that had its name before."""
+    known = (None, file_hash(model) if model.is_file() else None)
     files = [file for file in experiment.glob("*/%s/%s" % (model.stem, DETECTIONS_FILE))
-             if (file.parent / "run.json").is_file()
-             and read_record(file.parent).get("caffemodel_hash") in (None, existing_hash(model))]
+             if (file.parent / "run.json").is_file() and read_record(file.parent).get("caffemodel_hash") in known]
     return max(files, key=lambda file: file.stat().st_mtime).parent if files else None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from fast_rcnn.event_file import SUFFIX
 from fast_rcnn.resume import read_origin, states_of, stem_of
-from utils.content_hash import existing_hash
+from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.whole_file import remove_parts
 
@@ -150,10 +150,9 @@ def _require_own(state, identity, ignore):
         raise UserError(f"cannot resume: {state} is of another training: {'; '.join(reasons)}. Resume with the data "
                         "and settings it began with, or train anew in another folder: --set EXP_DIR NAME")
     weights = stem_of(state) + ".caffemodel"
-    found = existing_hash(weights)
-    if found is None:
+    if not os.path.exists(weights):
         raise UserError(f"cannot resume: {weights} does not exist; a state needs the weights next to it")
-    if found != origin.weights_hash:
+    if file_hash(weights) != origin.weights_hash:
         raise UserError(f"cannot resume: {weights} is not the weights that {os.path.basename(state)} was written with; "
                         "put those there, or start over: leave --resume out")
     return {**identity, **{part: origin.identity[part] for part in ("seed", "start")}}
