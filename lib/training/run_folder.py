@@ -86,6 +86,8 @@ def begun(folder, record, goes_on):
     keeps = goes_on and (not before.get("identity") or not differences(record["identity"], before["identity"]))
     if not keeps:
         _set_aside(folder, previous)
+    if keeps and "model" in before:
+        record = {**record, "model": before["model"]}       # that is there until the run has a later one
     write_record(path, record)
     try:
         yield

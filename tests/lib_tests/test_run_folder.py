@@ -13,7 +13,7 @@ from support.train_small import train_small
 from training import folder_lock
 from training.folder_lock import only_training_in
 from training.identity import UNCOUNTED, differences
-from training.record import read_record
+from training.record import read_record, write_record
 from training.run_folder import Run
 from utils.errors import UserError
 
@@ -109,6 +109,16 @@ def test_files_of_an_overwritten_run_go_with_the_first_snapshot_but_for_its_nets
     found = content(tmp_path / "output")
     assert "small_iter_8.caffemodel" in found and "small_iter_8.solverstate" not in found
     assert not (tmp_path / "output" / "previous_run").exists() and read_record(tmp_path / "output")["seed"] == 5
+
+
+def test_a_run_that_goes_on_keeps_the_model_in_its_record_until_it_has_another(tmp_path):
+    """Else a report on a finished training ends with the first look at a longer one."""
+    train_small(tmp_path, max_iters=2)
+    write_record(tmp_path / "output" / "run.json", {**read_record(tmp_path / "output"), "model": "small_iter_2.caffemodel"})
+    train_small(tmp_path, max_iters=3, resume="auto")
+    assert read_record(tmp_path / "output")["model"] == "small_iter_2.caffemodel"
+    train_small(tmp_path, max_iters=2)
+    assert "model" not in read_record(tmp_path / "output")
 
 
 def test_a_folder_is_held_once_and_free_after(tmp_path):
