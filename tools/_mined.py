@@ -6,6 +6,7 @@ import caffe
 import numpy as np
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_list
+from fast_rcnn.pretrained import load_detector
 from fast_rcnn.prototxt import find_bbox_pred, read_net, read_solver
 from fast_rcnn.train import filter_roidb, get_training_roidb
 from roi_data_layer.ohem import roi_losses
@@ -21,8 +22,9 @@ def mine_images(record, count):
     record: run.json of the training, whose settings are taken over.
     """
     _use_settings(record["config"])
-    roidb = filter_roidb(get_training_roidb(get_imdb(record["imdb"])))
-    net = _trained(record, add_bbox_regression_targets(roidb))
+    imdb = get_imdb(record["imdb"])
+    roidb = filter_roidb(get_training_roidb(imdb))
+    net = _trained(record, imdb.classes, add_bbox_regression_targets(roidb))
     data_layer = next(layer for layer in net.layers if hasattr(layer, "set_roidb"))
     return [_mine(net, data_layer, entry) for entry in _worth_seeing(roidb, count)]
 
@@ -34,10 +36,11 @@ def _use_settings(config):
                   + ["PIXEL_MEANS", config["PIXEL_MEANS"]])
 
 
-def _trained(record, statistics):
+def _trained(record, classes, statistics):
     """The train net with the trained weights, its box predictor normalised again as mining needs it."""
     path = read_solver(os.path.join(os.path.dirname(record["model"]), "solver.prototxt")).train_net
-    net = caffe.Net(path, record["model"], caffe.TRAIN)
+    net = caffe.Net(path, caffe.TRAIN)
+    load_detector(net, record["model"], classes, record["classes"], record["imdb"])
     means, stds = statistics
     weights, bias = net.params[find_bbox_pred(read_net(path), means.size)]
     stds = np.where(stds > 0, stds, 1)  # the background's, which nothing is learned for

@@ -1,26 +1,17 @@
 """What the tools that turn one net into another share: test nets by their weights, and inputs to try them on."""
 import caffe
 import numpy as np
-from caffe.proto import caffe_pb2
+from fast_rcnn.class_names import count_classes
 from fast_rcnn.prototxt import adapt_net
 
 
-def load_test_net(prototxt, caffemodel):
-    """The net with its weights in TEST; the number of classes is what the caffemodel's cls_score has."""
-    classes = count_classes(caffemodel)
-    return caffe.Net(adapt_net(prototxt, classes) if classes else str(prototxt), str(caffemodel), caffe.TEST)
+def load_test_net(prototxt, caffemodel, classes):
+    """(the net with its weights in TEST, the number of its classes or None).
 
-
-def count_classes(caffemodel):
-    """Outputs of the cls_score layer of a caffemodel; None where there is none, or the file is not one."""
-    with open(caffemodel, "rb") as f:
-        data = f.read()
-    try:
-        layers = caffe_pb2.NetParameter.FromString(data).layer
-    except Exception as e:      # protobuf's DecodeError; caffe.Net says what is wrong with the file
-        print("%s: %s" % (caffemodel, e))
-        return None
-    return next((layer.inner_product_param.num_output for layer in layers if layer.name == "cls_score"), None)
+    classes: by name, which fit the prototxt to their number; None: to what the caffemodel says.
+    """
+    count = len(classes) if classes else count_classes(caffemodel)
+    return caffe.Net(adapt_net(prototxt, count) if count else str(prototxt), str(caffemodel), caffe.TEST), count
 
 
 def random_inputs(net, num_rois, seed=3):

@@ -12,10 +12,12 @@ import argparse
 import os
 import time
 
+import _classes
 import _cli
 import _nets
 import caffe
 import numpy as np
+from fast_rcnn.class_names import write_class_names
 from fast_rcnn.prototxt import adapt_net, read_net, set_num_classes, write_prototxt
 from utils.errors import UserError
 
@@ -32,6 +34,7 @@ def parse_args():
                         help="what to compress, when --def-svd is written (default: %s)" % ' '.join(DEFAULT_RANKS))
     parser.add_argument('--num_rois', type=_cli.parse_count(1), default=1000, metavar='N',
                         help="RoIs of the trial (default: 1000)")
+    _classes.add_classes_flag(parser)
     _cli.add_device_flags(parser, gpu='cpu')
     return _cli.parse(parser)
 
@@ -80,9 +83,8 @@ def thin_layers(layer, rank):
     return low, up
 
 
-def compressed_prototxt(args, net):
-    """Path of the compressed net's prototxt, with the classes of `net`; writes --def-svd where it is missing."""
-    classes = _nets.count_classes(args.caffemodel)
+def compressed_prototxt(args, net, classes):
+    """Path of the compressed net's prototxt, of `classes` classes; writes --def-svd where it is missing."""
     if not os.path.exists(args.prototxt_svd):
         net_param = read_net(args.prototxt)
         if classes:
@@ -154,13 +156,15 @@ def main():
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
     _cli.use_device(args)
-    net = _nets.load_test_net(args.prototxt, args.caffemodel)
-    net_svd = caffe.Net(compressed_prototxt(args, net), caffe.TEST)
+    names = _classes.net_classes(args.caffemodel, args.classes)
+    net, count = _nets.load_test_net(args.prototxt, args.caffemodel, names)
+    net_svd = caffe.Net(compressed_prototxt(args, net, count), caffe.TEST)
     net_svd.copy_from(args.caffemodel)
     ranks = compress(net, net_svd)
     stem = os.path.splitext(args.caffemodel)[0]
     out = "%s_svd_%s.caffemodel" % (stem, "_".join("%s_%d" % (name, rank) for name, rank in ranks.items()))
     net_svd.save(out)
+    write_class_names(out, names)
     print("Wrote %s" % out)
     compare(net, net_svd, args.num_rois)
 

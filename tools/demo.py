@@ -15,16 +15,17 @@ import argparse
 import time
 from pathlib import Path
 
+import _classes
 import _cli
 import caffe
 import matplotlib
 from _init_paths import ROOT
 from datasets.voc_layout import VOC_CLASSES
+from fast_rcnn.class_names import BACKGROUND, shorten
 from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import image_detections
-from training.run_folder import record_of
 from utils import selective_search
 from utils.blob import read_image
 from utils.errors import UserError
@@ -41,6 +42,7 @@ def parse_args():
     parser.add_argument('--net', default='DigitNet', help="a net of models/ (default: DigitNet)")
     parser.add_argument('--model', metavar='FILE', help="caffemodel (default: the newest of --net below output/)")
     parser.add_argument('--def', dest='prototxt', metavar='FILE', help="prototxt of the test net (default: --net's)")
+    _classes.add_classes_flag(parser)
     parser.add_argument('--thresh', type=_cli.parse_number, default=0.8,
                         help="lowest score that is drawn (default: 0.8)")
     parser.add_argument('--mode', choices=selective_search.MODES, default='fast', help="of selective search")
@@ -57,12 +59,6 @@ def newest_model(net):
         raise UserError("no trained %s below output/; train one: ./experiments/scripts/fast_rcnn_ohem.sh %s %s, "
                         "or name a file: --model FILE" % (net, cfg.GPU_ID, net))
     return max(models, key=lambda path: path.stat().st_mtime)
-
-
-def training_record(model):
-    """What train_net.py wrote beside `model` about its training; {} where there is nothing."""
-    record = record_of(model)
-    return record if model.name.startswith(record.get('prefix', '\0')) else {}
 
 
 def use_training_config(record):
@@ -129,11 +125,12 @@ def load(args):
     """(net, class names with the background first)."""
     model = Path(args.model) if args.model else newest_model(args.net)
     _cli.need_file(model, '--model', "train one with experiments/scripts/fast_rcnn_ohem.sh")
-    record = training_record(model)
-    use_training_config(record)
+    use_training_config(_classes.training_record(model))
     _cli.configure(args)
-    classes = record.get('classes') or ('__background__',) + VOC_CLASSES
-    print("Model: %s, %d classes" % (model, len(classes)))
+    classes = _classes.net_classes(model, args.classes)
+    if classes is None:
+        classes = _classes.assumed_classes(model, (BACKGROUND,) + VOC_CLASSES, "PASCAL VOC")
+    print("Model: %s, %d classes and the background: %s" % (model, len(classes) - 1, shorten(classes[1:])))
     net = caffe.Net(adapt_net(args.prototxt or find_prototxt(args.net), len(classes)), str(model), caffe.TEST)
     use_config_of(net, classes)
     print("Boxes: " + ("proposals of the net" if cfg.TEST.HAS_RPN else "selective search, " + args.mode))

@@ -7,8 +7,10 @@
 Both nets then run on the same random image and RoIs; outputs that differ by more than --tolerance are an error.
 """
 import argparse
+import json
 import os
 
+import _classes
 import _cli
 import _nets
 import caffe.export
@@ -28,6 +30,7 @@ def parse_args():
                         help="largest difference allowed, relative to the output's largest value (default: 1e-4)")
     parser.add_argument('--num_rois', type=_cli.parse_count(1), default=64, metavar='N',
                         help="RoIs of the comparison (default: 64)")
+    _classes.add_classes_flag(parser)
     return _cli.parse(parser)
 
 
@@ -41,6 +44,15 @@ def check_args(args):
     folder = os.path.dirname(args.out) or "."
     if not os.path.isdir(folder):
         raise UserError("--out %s: there is no folder %s; make it" % (args.out, folder))
+
+
+def metadata(caffemodel, classes):
+    """What the file says beside the net: "classes", a JSON list of names, the background's first."""
+    if classes is None:
+        print("%s has no class names, and the file will have none; name them by --classes FILE" % caffemodel)
+        return {}
+    print("Classes: %s" % ", ".join(classes))
+    return {"classes": json.dumps(classes, ensure_ascii=False)}
 
 
 def compare(net, path, num_rois, tolerance):
@@ -57,9 +69,10 @@ def compare(net, path, num_rois, tolerance):
 def main():
     args = parse_args()
     check_args(args)
-    net = _nets.load_test_net(args.prototxt, args.caffemodel)
+    classes = _classes.net_classes(args.caffemodel, args.classes)
+    net, _ = _nets.load_test_net(args.prototxt, args.caffemodel, classes)
     write, _ = WRITERS[args.to]
-    source = write(net, args.out)
+    source = write(net, args.out, metadata(args.caffemodel, classes))
     print("Wrote %s%s" % (args.out, " and %s" % source if source else ""))
     compare(net, args.out, args.num_rois, args.tolerance)
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 
+import _classes
 import _cli
 import caffe
 from datasets.factory import get_imdb
@@ -26,6 +27,7 @@ def parse_args():
                         help="detections kept of an image, over all classes (default: 100)")
     parser.add_argument('--det_thresh', type=_cli.parse_number, default=0.05,
                         help="lowest score of a detection (default: 0.05)")
+    _classes.add_classes_flag(parser)
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 
@@ -53,9 +55,11 @@ def main():
     name = os.path.splitext(os.path.basename(args.caffemodel))[0]
     output_dir = os.path.join(get_output_dir(imdb), name)
     print("Results go to %s" % output_dir, flush=True)
+    classes, _ = _classes.classes_for(imdb, args.caffemodel, args.classes)
     net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes, output_dir), args.caffemodel, caffe.TEST)
     net.name = name
-    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis)
+    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis,
+             classes=classes)
     if caffe.solver_rank():
         return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,

@@ -51,7 +51,8 @@ def load_imdb(names, rpn_files):
     imdbs = [get_imdb(name) for name in names.split('+')]
     for imdb in imdbs[1:]:
         if tuple(imdb.classes) != tuple(imdbs[0].classes):
-            raise UserError("--imdb %s joins data sets with different classes: %s has %s, %s has %s"
+            raise UserError("--imdb %s joins data sets with different classes, or in another order: %s has %s, %s has "
+                            "%s; give them the same classes.txt, or the same categories"
                             % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,
                                ' '.join(imdb.classes[1:])))
     for imdb, rpn_file in zip(imdbs, rpn_files or [None] * len(imdbs)):

@@ -10,9 +10,11 @@ Written is x_svm.caffemodel beside x.caffemodel.
 import argparse
 import os
 
+import _classes
 import _cli
 import caffe
 from datasets.factory import get_imdb
+from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.svm import SVMTrainer
@@ -23,6 +25,7 @@ def parse_args():
     parser.add_argument('--def', dest='prototxt', required=True, metavar='FILE', help="prototxt of the test net")
     parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="weights, trained with softmax")
     parser.add_argument('--imdb', default='voc_2007_trainval', help="data set (default: voc_2007_trainval)")
+    _classes.add_classes_flag(parser)
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 
@@ -36,13 +39,15 @@ def main():
     # scores are the SVMs'; a row of fc7 for each box
     cfg.TEST.SVM, cfg.DEDUP_BOXES, cfg.TEST.SCALE_MODE = True, 0, 'per_roi'
     imdb = get_imdb(args.imdb)
+    classes, columns = _classes.classes_for(imdb, args.caffemodel, args.classes)
     imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
     if cfg.TRAIN.USE_FLIPPED:
         imdb.append_flipped_images()
     net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes), args.caffemodel, caffe.TEST)
-    SVMTrainer(net, imdb).train()
+    SVMTrainer(net, imdb, columns).train()
     out = os.path.splitext(args.caffemodel)[0] + '_svm.caffemodel'
     net.save(out)
+    write_class_names(out, classes)
     print("Wrote %s" % out)
 
 

@@ -90,6 +90,18 @@ def _own_classes(path):
     return checked_classes(sorted(names - {""}), annotations)
 
 
+def read_classes(path):
+    """Names in a file, one a line, in the order of a net's scores; the background's may be first.
+
+    They are returned without the background's.
+    """
+    names = read_lines(path)
+    if "__background__" in names[1:]:
+        raise UserError(f"{path}: __background__ stands after other names; a net's scores begin with "
+                        "it, so put it first or leave it out")
+    return checked_classes(names[1:] if names[:1] == ["__background__"] else names, path)
+
+
 def checked_classes(names, source):
     """names as a tuple; UserError where there is none, two are alike, or one cannot name a file."""
     folded = [name.lower() for name in names]

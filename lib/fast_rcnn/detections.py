@@ -3,6 +3,7 @@
 In memory, as the original has them: all_boxes[class][image] = (n, 5) float32 [x1 y1 x2 y2 score], 0-based pixels.
 In the file, an .npz without pickles: `rows` (D, 7) float32 [image class x1 y1 x2 y2 score] at full precision, where
 image and class count into `image_ids` and `classes`; `image_sha256` are the hashes of the image files ('' for none).
+Read, the classes are in the data set's order.
 """
 import os
 import zipfile
@@ -10,6 +11,8 @@ import zipfile
 import numpy as np
 from utils.errors import UserError
 from utils.whole_file import remove_parts, whole_file
+
+from fast_rcnn.class_names import class_columns
 
 DETECTIONS_FILE = 'detections.npz'
 
@@ -36,11 +39,14 @@ def load_detections(path, imdb):
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
         raise UserError("%s holds no detections (%s); tools/test_net.py writes %s"
                         % (path, ' '.join(str(e).split()), DETECTIONS_FILE)) from e
-    _check_same("images", image_ids, [str(id_) for id_ in imdb.image_index], path, imdb)
-    _check_same("classes", classes, list(imdb.classes), path, imdb)
+    if image_ids != [str(id_) for id_ in imdb.image_index]:
+        raise UserError("the detections in %s are of other images than %s has (%d there, %d here); test again on %s"
+                        % (path, imdb.name, len(image_ids), len(imdb.image_index), imdb.name))
+    columns = class_columns(classes, imdb.classes, str(path), imdb.name, "test again on %s" % imdb.name)
     _check_finite(rows, image_ids, classes, path)
     _check_not_replaced(hashes, path, imdb)
-    return _group(rows, len(classes), len(image_ids))
+    all_boxes = _group(rows, len(classes), len(image_ids))
+    return [all_boxes[k] for k in columns]
 
 
 def _check_finite(rows, image_ids, classes, path):
@@ -49,12 +55,6 @@ def _check_finite(rows, image_ids, classes, path):
         image, cls = bad[0, :2]
         raise UserError("%s: %d of %d detections are not finite numbers, the first of class %s in image %s; test again"
                         % (path, len(bad), len(rows), classes[int(cls)], image_ids[int(image)]))
-
-
-def _check_same(what, found, expected, path, imdb):
-    if found != expected:
-        raise UserError("the detections in %s are of other %s than %s has (%d there, %d here); test again on %s"
-                        % (path, what, imdb.name, len(found), len(expected), imdb.name))
 
 
 def _check_not_replaced(hashes, path, imdb):

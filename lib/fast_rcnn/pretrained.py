@@ -1,32 +1,38 @@
-"""Weights to start from: an ImageNet model, or a detector, perhaps of other classes."""
+"""Weights to start from, or to go on with: an ImageNet model, or a detector, perhaps of other classes."""
 import os
 import tempfile
 
+import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
-LAST_LAYERS = ("cls_score", "bbox_pred")    # by the beginning of the layer's name: their shapes follow the classes
+from fast_rcnn.class_names import class_columns, difference, read_class_names, shorten
+
+# By the beginning of the layer's name: the rows of the weights are scores, or boxes, of the classes.
+SCORE_LAYERS, BOX_LAYERS = ("cls_score", "rfcn_cls"), ("bbox_pred", "rfcn_bbox")
 
 
-def load_pretrained(net, path):
+def load_pretrained(net, path, classes=None, names=None):
     """Load a caffemodel into net by layer names.
 
-    From a detector of another number of classes the last two layers do not fit: they keep their fillers, which a line
-    says.  A layer before them of another shape is an error of copy_from.
+    classes: names of the net's classes, the background's first; None: unknown.
+    names: of the file's classes, where it does not hold them itself.
+
+    1. The last layers of a detector of other classes, known by their names or number, are not
+       loaded: they keep their fillers.
+    2. Where its classes are the same in another order, the rows of these layers are sorted.
+    A line says so.  An earlier layer of another shape is an error of copy_from.
     """
     print("Loading pretrained model weights from %s" % path, flush=True)
-    model = _read_model(path)
-    unfit = [] if model is None else _unfit_last_layers(net, model)
-    if not unfit:
-        model = None            # or a large file would lie in memory twice
+    names, model = read_class_names(path) or names, _read_model(path)
+    last = [] if model is None else _last_layers(net, model)
+    changed = _drop_foreign(net, last, names, classes, path)
+    if not changed and classes:
+        changed = _put_in_order(net, last, names, classes, path)
+    if not changed:
+        model = last = None     # or a large file would lie in memory twice
         net.copy_from(str(path))
         return
-    print("%s is of other classes: %s; they start anew, from their fillers"
-          % (path, ", ".join("%s has %s there and %s here" % (layer.name, _text(there), _text(here))
-                             for layer, there, here in unfit)), flush=True)
-    for layer, _, _ in unfit:
-        del layer.blobs[:]
-        layer.name += "_of_other_classes"
     with tempfile.TemporaryDirectory() as folder:
         fitting = os.path.join(folder, os.path.basename(path))
         with open(fitting, "wb") as f:
@@ -34,8 +40,19 @@ def load_pretrained(net, path):
         net.copy_from(fitting)
 
 
+def load_detector(net, path, classes, names, whose):
+    """Load a trained detector, its last layers in the order of `classes`, those of `whose`.
+
+    names: of the file's classes, where it does not hold them itself.
+    UserError where the file's classes are others.
+    """
+    names = read_class_names(path) or names
+    class_columns(names, classes, str(path), whose)
+    load_pretrained(net, path, classes, names)
+
+
 def _read_model(path):
-    """NetParameter of a caffemodel; None where the file is something else, which copy_from judges."""
+    """NetParameter of a caffemodel; None where it is something else, which copy_from judges."""
     try:
         with open(path, "rb") as f:
             return caffe_pb2.NetParameter.FromString(f.read())
@@ -43,16 +60,69 @@ def _read_model(path):
         return None
 
 
-def _unfit_last_layers(net, model):
-    """(layer of the file, its shapes, the net's) of the last layers whose shapes differ; model of either format."""
-    found = []
-    for layer in list(model.layer) + list(model.layers):
-        if layer.name.startswith(LAST_LAYERS) and layer.name in net.params:
-            there = [_shape(blob) for blob in layer.blobs]
-            here = [tuple(blob.data.shape) for blob in net.params[layer.name]]
-            if there and [_significant(s) for s in there] != [_significant(s) for s in here]:
-                found.append((layer, there, here))
-    return found
+def _last_layers(net, model):
+    """The file's layers whose shapes follow the classes, where the net has them; either format."""
+    return [layer for layer in list(model.layer) + list(model.layers)
+            if layer.name.startswith(SCORE_LAYERS + BOX_LAYERS)
+            and layer.blobs and layer.name in net.params]
+
+
+def _drop_foreign(net, last, names, classes, path):
+    """Take the layers of other classes out of the model; returns whether there are any."""
+    unfit = [(layer, there, here) for layer, there, here in _shapes(net, last)
+             if [_significant(s) for s in there] != [_significant(s) for s in here]]
+    reasons = ["%s has %s there and %s here" % (layer.name, _text(there), _text(here))
+               for layer, there, here in unfit]
+    foreign = [layer for layer, _, _ in unfit]
+    differs = difference(names, classes) if names and classes else ""
+    if differs:
+        dropped = {layer.name for layer in foreign}
+        fitting = [layer for layer in last if layer.name not in dropped]
+        foreign += _rows_of_classes(net, fitting, len(classes))
+        reasons.insert(0, differs)
+    if foreign:
+        print("%s is of other classes: %s; %s start from their fillers"
+              % (path, ", ".join(reasons), _names(foreign)), flush=True)
+    for layer in foreign:
+        del layer.blobs[:]
+        layer.name += "_of_other_classes"
+    return bool(foreign)
+
+
+def _put_in_order(net, last, names, classes, path):
+    """Sort the rows of the layers by `classes`, in the model; returns whether any changed."""
+    if last and not names:
+        print("%s has no class names; the rows of its %s are taken for those of %s"
+              % (path, _names(last), shorten(classes)), flush=True)
+    if not last or not names or difference(names, classes):
+        return False
+    columns = class_columns(names, classes, str(path), "the training set")
+    if (columns == np.arange(len(columns))).all():
+        return False
+    moved = _rows_of_classes(net, last, len(columns))
+    for blob in [blob for layer in moved for blob in layer.blobs]:
+        for numbers in (blob.data, blob.double_data):
+            if numbers:
+                numbers[:] = np.array(numbers).reshape(len(columns), -1)[columns].ravel()
+    if moved:
+        print("%s has the classes in another order; the rows of its %s are sorted"
+              % (path, _names(moved)), flush=True)
+    return bool(moved)
+
+
+def _rows_of_classes(net, fitting, count):
+    """Those of the layers with rows for each of `count` classes; boxes that classes share have not."""
+    rows = {layer.name: net.params[layer.name][0].data.shape[0] for layer in fitting}
+    scores = [layer for layer in fitting
+              if layer.name.startswith(SCORE_LAYERS) and rows[layer.name] % count == 0]
+    return scores + [layer for layer in fitting if layer.name.startswith(BOX_LAYERS)
+                     and rows[layer.name] in [4 * rows[score.name] for score in scores]]
+
+
+def _shapes(net, layers):
+    """(layer of the file, the shapes of its blobs, those of the net's)."""
+    return [(layer, [_shape(blob) for blob in layer.blobs],
+             [tuple(blob.data.shape) for blob in net.params[layer.name]]) for layer in layers]
 
 
 def _shape(blob):
@@ -67,6 +137,10 @@ def _significant(shape):
     while shape and shape[0] == 1:
         shape = shape[1:]
     return tuple(shape)
+
+
+def _names(layers):
+    return " and ".join(layer.name for layer in layers)
 
 
 def _text(shapes):

@@ -60,13 +60,16 @@ class SVMTrainer:
     """Trains the SVMs of all classes into the net's cls_score.
 
     net: a test net with a blob fc7 that the layer cls_score reads.  roidb: ground truth and proposals, of imdb.
+    columns: the net's class for each class of imdb, as for im_detect.
     Wants TEST.SVM True and DEDUP_BOXES 0: scores are the SVMs', and row r of fc7 belongs to box r.
     """
 
-    def __init__(self, net, imdb):
+    def __init__(self, net, imdb, columns=None):
         if FEATURES not in net.blobs or SCORES not in net.params:
             raise UserError("net %s: SVMs need a blob %s and a layer %s" % (net.name, FEATURES, SCORES))
-        self.net, self.imdb, self._finite = net, imdb, FiniteCheck(net)
+        self.net, self.imdb, self.columns = net, imdb, columns
+        self._finite = FiniteCheck(net)
+        self.rows = np.arange(imdb.num_classes) if columns is None else columns
         self.weights, self.bias = net.params[SCORES]        # blobs (K, dim) and (K,)
         scale = TARGET_NORM / self._mean_norm()
         print("Features are scaled by %.4g to a mean norm of %g" % (scale, TARGET_NORM))
@@ -89,7 +92,7 @@ class SVMTrainer:
         if not len(boxes):
             return tuple(np.zeros((0, width), np.float32) for width in self.weights.shape)
         with self._finite.image(path):
-            scores, _ = im_detect(self.net, im, boxes)
+            scores, _ = im_detect(self.net, im, boxes, self.columns)
         return scores, np.array(self.net.blobs[FEATURES].data)
 
     def _mean_norm(self):
@@ -131,4 +134,5 @@ class SVMTrainer:
             raise UserError("%s: no proposal overlaps class %s by less than %g; an SVM needs negatives"
                             % (self.imdb.name, trainer.name, NEG_IOU))
         # `data` anew each time: on a GPU what is written to it counts once, in the next pass
-        self.weights.data[cls], self.bias.data[cls] = trainer.train()
+        row = self.rows[cls]
+        self.weights.data[row], self.bias.data[row] = trainer.train()

@@ -10,6 +10,7 @@ from utils.progress import progress
 
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
 from fast_rcnn.bbox_voting import bbox_vote
+from fast_rcnn.class_names import class_columns, take_columns
 from fast_rcnn.config import cfg, check_cfg, get_output_dir
 from fast_rcnn.detections import DETECTIONS_FILE, save_detections
 from fast_rcnn.finite import FiniteCheck, require_finite
@@ -17,12 +18,13 @@ from fast_rcnn.multi_stage import class_dets, high_scoring, own_class_dets
 from fast_rcnn.nms_wrapper import nms
 
 
-def im_detect(net, im, boxes=None):
+def im_detect(net, im, boxes=None, columns=None):
     """Scores and boxes of every class for every proposal in an image.
 
     im (H, W, 3) uint8 BGR; boxes (R, 4) [x1 y1 x2 y2] pixels of im, or None for a net that proposes its own
-    (TEST.HAS_RPN).  Returns scores (R, K) and pred_boxes (R, 4*K), class c in columns 4c .. 4c+3.  With TEST.SCALE_MODE
-    'all' the rows of one scale follow those of the other: (S*R, K) and (S*R, 4*K).
+    (TEST.HAS_RPN).  columns (K,): the net's class for each class, of class_names.class_columns; None: the net's order.
+    Returns scores (R, K) and pred_boxes (R, 4*K), class c in columns 4c .. 4c+3.  With TEST.SCALE_MODE 'all' the rows
+    of one scale follow those of the other: (S*R, K) and (S*R, 4*K).
 
     1. Scale the image (to each of TEST.SCALES) and the boxes with it.
     2. Of boxes that fall on the same cells of the feature map (DEDUP_BOXES) run only the first.
@@ -31,38 +33,38 @@ def im_detect(net, im, boxes=None):
 
     Scores or boxes that are not finite are a NotFiniteError.
     """
-    scores, pred_boxes, _ = zip(*_passes(net, im, boxes))
+    scores, pred_boxes, _ = zip(*_passes(net, im, boxes, columns))
     return np.concatenate(scores), np.concatenate(pred_boxes)
 
 
-def image_detections(net, im, boxes, thresh, max_per_image):
+def image_detections(net, im, boxes, thresh, max_per_image, columns=None):
     """Detections in an image: for each class (n, 5) float32 [x1 y1 x2 y2 score] by falling score, none of class 0.
 
-    im and boxes as for im_detect; thresh and max_per_image as for test_net.
+    im, boxes and columns as for im_detect; thresh and max_per_image as for test_net.
 
     1. Candidates: the boxes of im_detect that score above thresh; with TEST.MULTI_STAGE also those of a second look at
        the best of them.
     2. NMS, then the max_per_image best of all classes.
     3. With TEST.BBOX_VOTE each moves to where the candidates around it are; its score stays.
     """
-    candidates = _candidates(net, im, boxes, thresh)
+    candidates = _candidates(net, im, boxes, thresh, columns)
     image_dets = _best([dets[nms(dets, cfg.TEST.NMS)] for dets in candidates], max_per_image)
     if not cfg.TEST.BBOX_VOTE:
         return image_dets
     return [bbox_vote(dets, around, cfg.TEST.BBOX_VOTE_THRESH) for dets, around in zip(image_dets, candidates)]
 
 
-def _candidates(net, im, boxes, thresh):
+def _candidates(net, im, boxes, thresh, columns):
     """For each class (n, 5) float32: what every pass, and every second stage, scores above thresh; before NMS."""
     parts = []
-    for scores, pred_boxes, im_scales in _passes(net, im, boxes):
+    for scores, pred_boxes, im_scales in _passes(net, im, boxes, columns):
         parts.append(class_dets(scores, pred_boxes, thresh))
         if cfg.TEST.MULTI_STAGE:
-            parts.append(_second_stage(net, im, im_scales, scores, pred_boxes, thresh))
+            parts.append(_second_stage(net, im, im_scales, scores, pred_boxes, thresh, columns))
     return [np.concatenate(of_class) for of_class in zip(*parts)]
 
 
-def _second_stage(net, im, im_scales, scores, pred_boxes, thresh):
+def _second_stage(net, im, im_scales, scores, pred_boxes, thresh, columns):
     """class_dets of the pass's high-scoring boxes, run through the RoI layers over the features that the net holds."""
     boxes, classes = high_scoring(scores, pred_boxes, cfg.TEST.MULTI_STAGE_THRESH, cfg.TEST.MULTI_STAGE_NMS)
     if len(boxes) == 0:
@@ -72,10 +74,11 @@ def _second_stage(net, im, im_scales, scores, pred_boxes, thresh):
     net.blobs['rois'].data[...] = rois
     reader = next(name for name, bottoms in net.bottom_names.items() if 'rois' in bottoms)
     outputs = net.forward(start=reader)
-    return own_class_dets(*_predict(net, outputs, boxes, im.shape), classes, thresh)
+    found = take_columns(*_predict(net, outputs, boxes, im.shape), columns)
+    return own_class_dets(*found, classes, thresh)
 
 
-def _passes(net, im, boxes):
+def _passes(net, im, boxes, columns):
     """Run the net on im at its scale or scales; yields (scores, pred_boxes, im_scales) of each pass.
 
     The net holds the features of the pass until the next is asked for.  TEST.SCALE_MODE 'all' is a pass for each scale;
@@ -89,7 +92,7 @@ def _passes(net, im, boxes):
         data, im_scales = _get_image_blob(im, sizes)
         if tuple(im_scales) not in done:
             done.add(tuple(im_scales))
-            yield (*run(net, im, boxes, data, im_scales), im_scales)
+            yield (*take_columns(*run(net, im, boxes, data, im_scales), columns), im_scales)
 
 
 def _run_on_boxes(net, im, boxes, data, im_scales):
@@ -170,14 +173,16 @@ def apply_nms(all_boxes, thresh):
             for boxes_of_images in all_boxes]
 
 
-def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
+def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None):
     """Detect in all images of imdb, write detections.npz to the output folder, and evaluate.
 
     thresh: detections need a score above it.  max_per_image: how many of an image are kept over all classes, more if
-    the last ones tie; 0: all.  vis: also write pictures.  Returns what imdb.evaluate_detections returns.  Of several
-    processes each detects in its share of the images, and rank 0 does the rest; the others return None.
+    the last ones tie; 0: all.  vis: also write pictures.  classes: the net's, by name, the background first; None:
+    imdb's, in its order, which detections are in.  Returns what imdb.evaluate_detections returns.  Of several processes
+    each detects in its share of the images, and rank 0 does the rest; the others return None.
     """
     check_cfg('TEST')
+    columns = None if classes is None else class_columns(classes, imdb.classes, net.name, imdb.name)
     output_dir = get_output_dir(imdb, net)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with nccl.root_first():
@@ -189,7 +194,7 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False):
         im = read_image(path)
         proposals = None if cfg.TEST.HAS_RPN else roidb[i]['boxes'][roidb[i]['gt_classes'] == 0]
         with finite.image(path):
-            image_dets = image_detections(net, im, proposals, thresh, max_per_image)
+            image_dets = image_detections(net, im, proposals, thresh, max_per_image, columns)
         if len(image_dets) != imdb.num_classes:
             raise UserError("net %s scores %d classes, but %s has %d; change num_output of its cls_score and bbox_pred"
                             % (net.name, len(image_dets), imdb.name, imdb.num_classes))

@@ -11,11 +11,12 @@ from training.conditions import conditions_of, tell_changes
 from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_prefix
 from training.folder_lock import only_training_in
 from training.identity import identify, roidb_key
-from training.record import describe_run
-from training.run_folder import Run, begun, choose_state, drop_previous, record_of
+from training.record import describe_run, read_record
+from training.run_folder import Run, begun, choose_state, drop_previous, record_folder
 from utils.errors import UserError
 from utils.progress import progress
 
+from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.pretrained import load_pretrained
@@ -61,7 +62,8 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
 
     roidb: of get_training_roidb.  pretrained_model: caffemodel to start from.  resume: solverstate of an earlier
     snapshot of this run to continue from, bit for bit, instead, or 'auto': of its last one, if any.
-    classes: their names, the background first.  run: training.run_folder.Run, what else there is to know.
+    classes: their names, the background first, which the snapshots carry.  run: training.run_folder.Run, what else
+    there is to know.
     """
     check_cfg("TRAIN")
     roidb, run = filter_roidb(roidb), run or Run()
@@ -75,12 +77,13 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
         cfg.RNG_SEED = this["seed"]
         print("Starts from %s" % (state or pretrained_model or "the net's fillers"), flush=True)
         if state:
-            tell_changes(record_of(state).get("conditions", {}), conditions)
+            tell_changes(read_record(record_folder(state)).get("conditions", {}), conditions)
         nccl.mean([])       # all have looked at the folder before rank 0 changes it
         record = describe_run(identity=this, conditions=conditions, **run.facts)
         with nullcontext() if nccl.rank else begun(output_dir, record, goes_on=state is not None):
             nccl.mean([])   # rank 0 has put it in order before the others write there
-            wrapper = SolverWrapper(solver_prototxt, roidb, output_dir, pretrained_model, state, max_iters, this)
+            wrapper = SolverWrapper(solver_prototxt, roidb, output_dir, pretrained_model, state, max_iters, classes,
+                                    this)
         return wrapper.train_model(max_iters)
 
 
@@ -93,8 +96,8 @@ class SolverWrapper:
     """
 
     def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None, max_iters=None,
-                 identity=None):
-        self._identity = identity
+                 classes=None, identity=None):
+        self.classes, self._identity = classes, identity
         self.output_dir = os.path.abspath(output_dir)
         os.makedirs(self.output_dir, exist_ok=True)
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
@@ -110,7 +113,7 @@ class SolverWrapper:
                 self._bbox_pred = find_bbox_pred(net_param, self.bbox_means.size)
         self.solver = caffe.get_solver(os.path.join(self.output_dir, "solver.prototxt"))
         if pretrained_model is not None and resume is None:
-            load_pretrained(self.solver.net, pretrained_model)
+            load_pretrained(self.solver.net, pretrained_model, classes)
             self._require_finite_weights("weights %s cannot be trained on: " % pretrained_model, REMEDY)
         self._data_layers = self._feed(roidb)
         self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
@@ -194,6 +197,7 @@ class SolverWrapper:
         self._require_finite_weights("training diverged: after iteration %d " % self.solver.iter, DIVERGED_REMEDY)
         with self._unnormalized() as raw:
             self.solver.snapshot()
+        write_class_names(self._stem() + ".caffemodel", self.classes)
         save_resume(self._stem(), raw, self._sampler_states, self._seed, self._identity)
         drop_previous(self.output_dir)
         return self._stem()

@@ -35,11 +35,11 @@ def make_page(runs, num_images, num_crops):
 def _rois(runs, num_images, num_crops):
     """The ranking of RoIs; a line why there is none where the nets or images are not there."""
     try:
-        rankings = rank_images(runs, num_images)
+        rankings, classes = rank_images(runs, num_images)
     except UserError as e:
         return "<p>RoIs were not ranked: %s.</p>" % escape(str(e))
     names, nets = [run.name for run in runs], "the last net of each run"
     if len(runs) == 1:
         names, nets = ["the first net", "the last net"], "the net the run started with, and of the one it ended with"
     return '<p class="note">RoIs of training images, ranked by the loss of %s.</p>%s' % (
-        nets, hard.rois(rankings, names, runs[-1].record["classes"], num_crops))
+        nets, hard.rois(rankings, names, classes, num_crops))

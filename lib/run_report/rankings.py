@@ -10,7 +10,7 @@ import caffe
 import numpy as np
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_list
-from fast_rcnn.pretrained import load_pretrained
+from fast_rcnn.pretrained import load_detector, load_pretrained
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.train import filter_roidb, get_training_roidb
 from roi_data_layer.minibatch import get_allrois_minibatch
@@ -49,19 +49,24 @@ class ImageRanking:
 
 
 def rank_images(runs, count):
-    """ImageRankings of `count` training images: under one run's net at the start and at the end, or under the last nets
-    of two runs, whose training set must be the same.  Settings are those of the last run."""
+    """(ImageRankings of `count` training images, the classes of their labels).
+
+    Ranked under one run's net at the start and at the end, or under the last nets of two runs, whose
+    training set must be the same.  Settings are those of the last run.
+    """
     last = runs[-1]
     if len({run.record["imdb"] for run in runs}) > 1:
         raise UserError("the runs were trained on different data sets, %s" %
                         " and ".join(run.record["imdb"] for run in runs))
     use_settings(last)
-    roidb = filter_roidb([entry for name in last.record["imdb"].split("+") for entry in _roidb(name)])
+    imdbs = [_imdb(name) for name in last.record["imdb"].split("+")]
+    classes = imdbs[0].classes
+    roidb = filter_roidb([entry for imdb in imdbs for entry in get_training_roidb(imdb)])
     statistics = add_bbox_regression_targets(roidb) if cfg.TRAIN.BBOX_REG else None
-    nets = [load_net(last, "start")] if len(runs) == 1 else [load_net(runs[0], "end")]
-    nets.append(load_net(last, "end"))
+    nets = [load_net(last, "start", classes)] if len(runs) == 1 else [load_net(runs[0], "end", classes)]
+    nets.append(load_net(last, "end", classes))
     entries = spread([entry for entry in roidb if not entry["flipped"] and (entry["gt_classes"] > 0).any()], count)
-    return [rank_image(nets, entry, statistics) for entry in progress(entries, "Ranking RoIs", unit="images")]
+    return [rank_image(nets, entry, statistics) for entry in progress(entries, "Ranking RoIs", unit="images")], classes
 
 
 def use_settings(run):
@@ -72,22 +77,24 @@ def use_settings(run):
     cfg_from_list([item for pair in pairs.items() for item in pair] + ["TRAIN.BG_THRESH_LO", 0.0])
 
 
-def load_net(run, when):
-    """The test net of a run with the weights it ended with, or started from."""
+def load_net(run, when, classes):
+    """The test net of a run with the weights it ended with, or started from; it scores `classes` in their order."""
     folder = os.path.dirname(run.record["solver"])
     path = run.tested["prototxt"] if run.tested else os.path.join(folder, "test.prototxt")
     path = next((p for p in (path, os.path.join(cfg.ROOT_DIR, path)) if os.path.isfile(p)), None)
     if path is None:
         raise UserError("the test net of %s is not there any more" % run.name)
     caffe.set_random_seed(run.record["seed"])
-    net = caffe.Net(adapt_net(path, len(run.record["classes"])), caffe.TEST)
+    net = caffe.Net(adapt_net(path, len(classes)), caffe.TEST)
     if "rois" not in net.inputs:
         raise UserError("the net of %s takes no RoIs, it proposes its own" % run.name)
     weights = str(run.model) if when == "end" else run.record["weights"]
     if weights and not os.path.isfile(weights):
         raise UserError("%s, whose RoIs would be ranked, is not there any more" % weights)
-    if weights:
-        load_pretrained(net, weights)
+    if weights and when == "end":
+        load_detector(net, weights, classes, run.record["classes"], run.record["imdb"])
+    elif weights:
+        load_pretrained(net, weights, classes)
     return net
 
 
@@ -130,10 +137,10 @@ def spread(items, count):
     return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
-def _roidb(name):
+def _imdb(name):
     imdb = get_imdb(name)
     imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
-    return get_training_roidb(imdb)
+    return imdb
 
 
 def _losses(net, blobs, statistics):

@@ -146,7 +146,7 @@ def scores(runs):
     scored = [(k, run) for k, run in enumerate(runs) if run.ap is not None]
     if not scored:
         return "<p>There is no score: test with tools/test_net.py on a data set with annotations.</p>"
-    two = len(scored) == 2 and list(scored[0][1].ap) == list(scored[1][1].ap)
+    two = len(scored) == 2 and set(scored[0][1].ap) == set(scored[1][1].ap)
     head = "<th>class</th>" + "".join('<th colspan="2">%s</th>' % swatch(k, run.name) for k, run in scored)
     rows = [_score_row(name, [(k, run.ap.get(name)) for k, run in scored], two) for name in scored[-1][1].ap]
     rows.append(_score_row("mean", [(k, run.mean_ap) for k, run in scored], two).replace("<tr>", '<tr class="total">'))

@@ -106,10 +106,14 @@ def drop_previous(folder):
     shutil.rmtree(os.path.join(folder, PREVIOUS), ignore_errors=True)
 
 
-def record_of(model):
-    """The record of the run that wrote a caffemodel: that of its folder, or of the run before while that is kept."""
+def record_folder(model):
+    """Where the record of the run lies that wrote a caffemodel, or a state.
+
+    It is its folder, unless a new run has begun there and has no snapshot yet.
+    """
     folder = os.path.dirname(os.fspath(model))
-    return read_record(os.path.join(folder, PREVIOUS)) or read_record(folder)
+    previous = os.path.join(folder, PREVIOUS)
+    return previous if os.path.exists(os.path.join(previous, RECORD)) else folder
 
 
 def _ignored(identity, resume, any_seed):

@@ -287,5 +287,5 @@ def test_detections_that_do_not_fit(tmp_path):
     with pytest.raises(UserError, match=r"other images than other has \(3 there, 2 here\); test again on other"):
         load_detections(path, other)
     other = types.SimpleNamespace(name="other", classes=("__background__", "x", "y"), image_index=["a", "b", "c"])
-    with pytest.raises(UserError, match="other classes than other has"):
+    with pytest.raises(UserError, match="d.npz has other classes than other: missing: x, y; unknown: cat, dog; test again"):
         load_detections(path, other)

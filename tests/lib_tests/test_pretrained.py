@@ -3,7 +3,9 @@ import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-from fast_rcnn.pretrained import load_pretrained
+from fast_rcnn.class_names import write_class_names
+from fast_rcnn.pretrained import load_detector, load_pretrained
+from utils.errors import UserError
 
 NET = """name: "n" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
 layer { name: "fc7" type: "InnerProduct" bottom: "x" top: "fc7" inner_product_param { num_output: %(width)d %(filler)s } }
@@ -70,3 +72,86 @@ def test_older_files_pad_shapes_with_ones(make_net, tmp_path, classes, loaded):
     load_pretrained(net, tmp_path / "old.caffemodel")
     assert values(net) == {"fc7": 7, "cls_score": loaded, "bbox_pred": loaded}
     assert np.isfinite(net.params["bbox_pred"][0].data).all()
+
+
+# ---- by the names of the classes
+
+RFCN = """name: "r" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 5 dim: 2 dim: 2 } } }
+layer { name: "rfcn_cls" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: %d kernel_size: 1 } }
+layer { name: "rfcn_bbox" type: "Convolution" bottom: "x" top: "b" convolution_param { num_output: %d kernel_size: 1 } }
+"""
+THREE, SORTED = ("__background__", "cat", "dog", "cow"), ("__background__", "COW", "cat", "Dog")
+
+
+def numbered(net, path, names=None):
+    """Save a net whose every row of weights is its own number."""
+    for blobs in net.params.values():
+        for blob in blobs:
+            blob.data[...] = np.arange(len(blob.data)).reshape((-1,) + (1,) * (blob.data.ndim - 1))
+    net.save(str(path))
+    write_class_names(path, names)
+    return path
+
+
+def rows(net):
+    """{layer: the number in each row}, which is the same in weights and bias."""
+    for weights, bias in net.params.values():
+        np.testing.assert_array_equal(weights.data.reshape(len(bias.data), -1).T,
+                                      np.tile(bias.data, (weights.data[0].size, 1)))
+    return {name: bias.data.tolist() for name, (_, bias) in net.params.items()}
+
+
+def test_the_same_classes_in_another_order(make_net, tmp_path, capsys):
+    file, net = numbered(make_net(4), tmp_path / "pets.caffemodel", THREE), make_net(4, 1)
+    load_pretrained(net, file, SORTED)
+    assert rows(net) == {"fc7": [0, 1, 2, 3, 4], "cls_score": [0, 3, 1, 2],
+                         "bbox_pred": [0, 1, 2, 3, 12, 13, 14, 15, 4, 5, 6, 7, 8, 9, 10, 11]}
+    said = capsys.readouterr().out
+    assert "in another order; the rows of its cls_score and bbox_pred are sorted" in said
+
+
+def test_other_classes_of_the_same_number(make_net, tmp_path, capsys):
+    """Before, the rows of one class were taken for those of another, silently."""
+    file, net = numbered(make_net(4), tmp_path / "pets.caffemodel", THREE), make_net(4, 7)
+    load_pretrained(net, file, ("__background__", "cat", "dog", "kite"))
+    assert rows(make_net(4))["cls_score"] == [0] * 4
+    assert net.params["cls_score"][0].data.min() == net.params["bbox_pred"][0].data.min() == 7
+    assert net.params["fc7"][1].data.tolist() == [0, 1, 2, 3, 4]
+    said = capsys.readouterr().out
+    assert "is of other classes: missing: kite; unknown: cow; cls_score and bbox_pred start from their fillers" in said
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_score_maps_of_rfcn(tmp_path, shared, capsys):
+    """9 parts of each of 3 classes, one after the other; boxes that the classes share stay."""
+    names = ("__background__", "a", "b")
+    (tmp_path / "r.prototxt").write_text(RFCN % (27, 72 if shared else 108))
+    file = numbered(caffe.Net(str(tmp_path / "r.prototxt"), caffe.TEST), tmp_path / "r.caffemodel", names)
+    net = caffe.Net(str(tmp_path / "r.prototxt"), caffe.TEST)
+    load_pretrained(net, file, ("__background__", "b", "a"))
+    assert rows(net)["rfcn_cls"] == [*range(9), *range(18, 27), *range(9, 18)]
+    assert rows(net)["rfcn_bbox"] == [*range(72)] if shared else [*range(36), *range(72, 108), *range(36, 72)]
+    (tmp_path / "r.prototxt").write_text(RFCN % (36, 72 if shared else 144))
+    net = caffe.Net(str(tmp_path / "r.prototxt"), caffe.TEST)
+    load_pretrained(net, file, ("__background__", "b", "a", "c"))
+    assert rows(net) == {"rfcn_cls": [0] * 36, "rfcn_bbox": [*range(72)] if shared else [0] * 144}
+    assert "missing: c, rfcn_cls has 27x5x1x1 and 27 there" in capsys.readouterr().out
+
+
+def test_a_detector_without_names_is_taken_as_it_is_with_a_line(make_net, tmp_path, capsys):
+    net = make_net(4, 1)
+    load_pretrained(net, numbered(make_net(4), tmp_path / "old.caffemodel"), SORTED)
+    assert rows(net)["cls_score"] == [0, 1, 2, 3]
+    assert "old.caffemodel has no class names; the rows of its cls_score and bbox_pred are" in capsys.readouterr().out
+    load_pretrained(net, numbered(make_net(4, prefix="other_"), tmp_path / "trunk.caffemodel"))
+    assert "class names" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_a_detector_to_go_on_with_has_the_very_classes(make_net, tmp_path, in_file):
+    file = numbered(make_net(4), tmp_path / "pets.caffemodel", THREE if in_file else None)
+    recorded, net = (SORTED if in_file else THREE), make_net(4)
+    load_detector(net, file, SORTED, recorded, "pets_trainval")
+    assert rows(net)["cls_score"] == [0, 3, 1, 2]
+    with pytest.raises(UserError, match="pets.caffemodel has other classes than pets_trainval: missing: kite; unknown: cow"):
+        load_detector(net, file, ("__background__", "cat", "dog", "kite"), recorded, "pets_trainval")

@@ -14,7 +14,7 @@ from training import folder_lock
 from training.folder_lock import only_training_in
 from training.identity import UNCOUNTED, differences
 from training.record import read_record, write_record
-from training.run_folder import Run
+from training.run_folder import Run, record_folder
 from utils.errors import UserError
 
 ALONE, OVERWRITE = caffe.NCCL(None, ""), Run(overwrite=True)
@@ -142,3 +142,12 @@ def test_a_file_system_without_locks_is_said_in_one_line(tmp_path, monkeypatch, 
 def test_a_cut_record_is_no_record(tmp_path):
     (tmp_path / "run.json").write_text('{"identity": {"da')
     assert read_record(tmp_path) == read_record(tmp_path / "missing") == {}
+
+
+def test_while_a_new_run_has_no_snapshot_the_record_of_a_model_is_that_of_the_run_before(tmp_path):
+    model = tmp_path / "x_iter_2.caffemodel"
+    assert record_folder(model) == str(tmp_path)
+    (tmp_path / "previous_run").mkdir()
+    assert record_folder(model) == str(tmp_path)
+    (tmp_path / "previous_run" / "run.json").write_text("{}")
+    assert record_folder(model) == str(tmp_path / "previous_run")

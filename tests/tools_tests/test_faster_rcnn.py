@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from datasets.proposals import load_proposals
+from fast_rcnn.class_names import read_class_names
 from support.reference import ROOT
 from support.weights import write_random_weights
 
@@ -69,6 +70,8 @@ def test_alternation_runs_its_stages_and_resumes(run, run_script, digits, exp_di
         "stage1_rpn", "stage1_rpn", "stage1_fast_rcnn", "stage2_rpn", "stage2_rpn", "stage2_fast_rcnn"]
     output = ROOT / "output" / exp_dir
     assert len(list(output.glob("digits_test/DigitNet_faster_rcnn_final/ap.json"))) == 1
+    names = read_class_names(output / "digits_trainval" / "DigitNet_faster_rcnn_final.caffemodel")
+    assert names[0] == "__background__" and len(names) == 11 and len(set(names)) == 11
     mined = {stage: json.loads((output / stage / "digits_trainval" / "run.json").read_text())["config"]["TRAIN"]["USE_OHEM"]
              for stage in ("stage1_rpn", "stage1_fast_rcnn", "stage2_rpn", "stage2_fast_rcnn")}
     assert mined == {"stage1_rpn": False, "stage1_fast_rcnn": True, "stage2_rpn": False, "stage2_fast_rcnn": True}

@@ -172,6 +172,25 @@ def test_without_the_images_the_rest_is_there(made, tmp_path):
     assert "RoIs were not ranked: " in page and "nowhere" in page and 'class="line run0' in page
 
 
+def test_the_page_is_the_same_after_classes_txt_was_reversed(made, tmp_path):
+    listed = made.folder / "my <things>" / "classes.txt"
+    runs = made.runs["plain"], made.runs["mined"]
+    try:
+        listed.write_text("cup\nball\n")
+        said = succeed(made.call("tools/report.py", *runs, "--out", tmp_path / "page.html"))
+        assert said.count("the classes in another order") == 2
+        page = (tmp_path / "page.html").read_text()
+        for part in ("scores", "detections", "rois"):
+            before, after = (text.split('id="%s"' % part)[1].split("</section>")[0] for text in (made.both, page))
+            assert after == before, part
+        listed.write_text("cup\nball\ndog\n")
+        result = made.call("tools/report.py", *runs, "--out", tmp_path / "page.html")
+        assert result.returncode == 1 and "has other classes than my <things>_test: missing: dog" in result.stderr
+        assert "Traceback" not in result.stderr
+    finally:
+        listed.write_text("ball\ncup\n")
+
+
 @pytest.mark.parametrize("arrange, words", [
     (lambda folder, run: None, "holds no finished training"),
     (lambda folder, run: [shutil.copytree(run, folder / name) for name in ("a", "b")], "holds 2 trainings"),

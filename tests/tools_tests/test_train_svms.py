@@ -76,7 +76,7 @@ def test_on_a_gpu_too_the_net_scores_by_the_svms(monkeypatch):
     weights, bias = BlobOnGPU(rng.normal(size=(2, 8)).astype(np.float32)), BlobOnGPU(np.ones(2, np.float32))
     net = SimpleNamespace(name="net", blobs={"fc7": SimpleNamespace()}, params={"cls_score": [weights, bias]})
 
-    def im_detect(net, im, boxes):
+    def im_detect(net, im, boxes, columns):
         net.blobs["fc7"].data = features[boxes[:, 0] // 4]
         return net.blobs["fc7"].data @ weights.tensor().T + bias.tensor(), None
 

@@ -9,8 +9,8 @@ from .steps import function_for, net_steps
 OPSET, IR_VERSION = 17, 8       # of 2022; every runtime since reads them
 
 
-def to_onnx(net, path):
-    """Write `net`, which is in TEST, to `path`.
+def to_onnx(net, path, metadata=None):
+    """Write `net`, which is in TEST, to `path`.  metadata: {key: text}, which become metadata_props.
 
     Inputs and outputs have the blobs' names; axis 0 of an input and the height and width of an image are free.
     Parameters are called <layer>.weight and <layer>.bias.  Raises CaffeError naming the first layer without a
@@ -31,6 +31,7 @@ def to_onnx(net, path):
     body = onnx.helper.make_graph(graph.nodes, net.name or "net", inputs, results, list(graph.constants.values()))
     model = onnx.helper.make_model(body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                                    producer_name="caffe-fast-rcnn")
+    onnx.helper.set_model_props(model, metadata or {})
     onnx.checker.check_model(model)
     write_atomically(path, [model.SerializeToString()])
 

@@ -22,6 +22,8 @@ Inputs: {shapes}; a free first axis{free}.
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+METADATA = {metadata!r}
 {helpers}
 
 class Net(nn.Module):
@@ -35,8 +37,9 @@ class Net(nn.Module):
 '''
 
 
-def to_torch(net, path):
+def to_torch(net, path, metadata=None):
     """Write `net`, which is in TEST, as `path` (.pth, a state_dict) and beside it a .py with the class Net it fits.
+    metadata: {key: text}, which the .py holds as METADATA.
 
     Entries are called <layer>.weight and <layer>.bias; in names every character that Python does not allow becomes _.
     Returns the path of the .py.  Raises CaffeError naming the first layer without a counterpart, before anything is
@@ -51,7 +54,7 @@ def to_torch(net, path):
     modules = {step.layer.name: names("module", step.layer.name) for step in steps}
     state = {"%s.%s" % (modules[step.layer.name], key): torch.as_tensor(value).contiguous().cpu()
              for step, piece in zip(steps, pieces) for key, value in piece.state.items()}
-    source = _source(net, path, steps, pieces, modules, names, outputs)
+    source = _source(net, path, steps, pieces, modules, names, outputs, metadata or {})
     stream = io.BytesIO()
     torch.save(state, stream)
     write_atomically(path, [stream.getvalue()])
@@ -80,7 +83,7 @@ class _Names:
 _RESERVED = {"torch", "F", "nn", "self", *HELPERS, *dir(torch.nn.Module())}
 
 
-def _source(net, path, steps, pieces, modules, names, outputs):
+def _source(net, path, steps, pieces, modules, names, outputs, metadata):
     def value(name):
         return names("value", name)
     inputs = [value(name) for name in net.inputs]
@@ -94,7 +97,7 @@ def _source(net, path, steps, pieces, modules, names, outputs):
     helpers = dict.fromkeys(piece.helper for piece in pieces if piece.helper)
     images = [name for name in net.inputs if len(net.blobs[name].shape) == 4]
     return SOURCE.format(
-        name=net.name or "net", pth=os.path.basename(path), inputs=", ".join(inputs),
+        metadata=metadata, name=net.name or "net", pth=os.path.basename(path), inputs=", ".join(inputs),
         outputs=", ".join(outputs), shapes=", ".join("%s %s" % (n, net.blobs[n].shape) for n in net.inputs),
         free=", height and width of images too" if images else "",
         helpers="".join("\n" + HELPERS[name] for name in helpers),
