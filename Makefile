@@ -70,12 +70,12 @@ $(DIGITNET):
 
 $(DEMO)/plain.done: $(DEMO_INPUTS)
 	@mkdir -p $(DEMO)
-	$(SCRIPTS)/fast_rcnn.sh cpu DigitNet digits
+	OVERWRITE=1 $(SCRIPTS)/fast_rcnn.sh cpu DigitNet digits
 	@touch $@
 
 $(DEMO)/ohem.done: $(DEMO_INPUTS)
 	@mkdir -p $(DEMO)
-	$(SCRIPTS)/fast_rcnn_ohem.sh cpu DigitNet digits
+	OVERWRITE=1 $(SCRIPTS)/fast_rcnn_ohem.sh cpu DigitNet digits
 	@touch $@
 
 $(DEMO)/summary.json: $(DEMO)/plain.done $(DEMO)/ohem.done

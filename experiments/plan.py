@@ -152,7 +152,7 @@ def trained_net(method: str, net: str, data: Dataset, iters: str, exp_dir: str) 
 
 def _snapshot_prefix(method, net, solver):
     from fast_rcnn.prototxt import read_solver  # here, as it loads PyTorch
-    from fast_rcnn.train import snapshot_prefix
+    from training.fitting import snapshot_prefix
     return snapshot_prefix(read_solver(ROOT / _model_folder(method, net) / f"{solver}.prototxt"))
 
 

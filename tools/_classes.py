@@ -6,6 +6,7 @@ import _cli
 import numpy as np
 from datasets.voc_layout import read_classes
 from fast_rcnn.class_names import BACKGROUND, class_columns, count_classes, read_class_names
+from training.run_folder import record_folder
 from utils.errors import UserError
 
 REMEDY = "use a data set of its classes, or name them by --classes FILE"
@@ -65,7 +66,7 @@ def assumed_classes(caffemodel, names, whose):
 def training_record(caffemodel):
     """What train_net.py wrote beside a caffemodel about its training; {} where there is nothing."""
     caffemodel = Path(caffemodel)
-    path = caffemodel.parent / 'run.json'
+    path = Path(record_folder(caffemodel)) / 'run.json'
     try:
         record = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as e:

@@ -1,14 +1,10 @@
 """What the tools share: the common flags, the error line, device, seed, and the record of a run."""
 import argparse
 import errno
-import importlib.metadata
-import json
 import math
 import os
-import platform
 import pprint
 import resource
-import shlex
 import sys
 import time
 
@@ -16,9 +12,9 @@ import _init_paths  # noqa: F401  (first: puts caffe and lib on the path, for th
 import caffe
 import numpy as np
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
+from training.record import describe_run, plain, write_record
 from utils import progress
 from utils.errors import UserError
-from utils.whole_file import whole_file
 
 # Seconds: rank 0 meets most mistakes of the others too, and tells them; then torchrun ends the others before they do.
 RANK_0_FIRST = 5
@@ -175,30 +171,13 @@ def need_file(path, flag, remedy):
         raise UserError("%s %s: no such file; %s" % (flag, path, remedy))
 
 
-def plain(value):
-    """`value` with dicts, arrays and tuples as json knows them."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-
-
 def record_run(path, start, **facts):
     """Write the json record of a run that began at time.monotonic() == `start`; `facts` are added."""
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss   # kB on Linux, bytes on macOS
-    record = {
-        'command': shlex.join([os.path.basename(sys.executable)] + sys.argv),
-        'seconds': round(time.monotonic() - start, 3),
-        'peak_rss_mb': round(rss / (2 ** 20 if sys.platform == 'darwin' else 2 ** 10), 1),
-        'seed': cfg.RNG_SEED,
-        'versions': {'python': platform.python_version(), 'caffe': caffe.__version__,
-                     **{name: importlib.metadata.version(name) for name in ('torch', 'numpy')}},
-        **facts,
-        'config': cfg,
-    }
-    with whole_file(path, 'w') as f:
-        json.dump(plain(record), f, indent=1)
-        f.write('\n')
+    record = describe_run(
+        seconds=round(time.monotonic() - start, 3),
+        peak_rss_mb=round(rss / (2 ** 20 if sys.platform == 'darwin' else 2 ** 10), 1),
+        **facts)
+    write_record(path, record)
     print("Took %.1f s, at most %.0f MB of memory; record: %s" % (record['seconds'], record['peak_rss_mb'], path),
           flush=True)

@@ -22,7 +22,7 @@ import _small_sets
 from _init_paths import ROOT
 from utils.errors import UserError
 from utils.launch import call
-from utils.whole_file import whole_file
+from utils.whole_file import remove_parts, whole_file
 
 from experiments.plan import Options, outcome
 from experiments.tables import read_table
@@ -47,7 +47,7 @@ def parse_args():
 def plan(row, args):
     """What to run for a row: {command, env}; env's WEIGHTS may be "of <another row>"."""
     data = _small_sets.stand_in(row.dataset, ROOT / "output" / args.name / "data")
-    env = {"ITERS": str(args.iters), "WEIGHTS": args.weights, "PLUS": row.plus}
+    env = {"ITERS": str(args.iters), "WEIGHTS": args.weights, "PLUS": row.plus, "OVERWRITE": "1"}
     if row.dataset.endswith("+coco"):
         env["WEIGHTS"] = f"of {coco_row(row).key}"
     settings = ["EXP_DIR", f"{args.name}/{row.key}"]
@@ -146,6 +146,7 @@ def main():
         _cli.need_file(args.weights, "--weights", "make it by: make %s" % WEIGHTS)
     out = ROOT / "output" / args.name
     print("%d rows, %d iterations each, into %s" % (len(chosen), args.iters, out), flush=True)
+    remove_parts(out)
     records = run_all(chosen, args, out)
     failed = sum("failed" in record for record in records)
     print("%d rows in %.0f s, %d failed%s" % (len(records), sum(r.get("seconds", 0) for r in records), failed,

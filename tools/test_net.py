@@ -11,6 +11,7 @@ from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import test_net
+from utils.content_hash import file_hash
 
 
 def parse_args():
@@ -62,6 +63,7 @@ def main():
     if caffe.solver_rank():
         return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,
+                    caffemodel_hash=file_hash(args.caffemodel),
                     prototxt=args.prototxt, num_dets=args.max_per_image, det_thresh=args.det_thresh)
 
 

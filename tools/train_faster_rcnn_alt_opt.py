@@ -20,11 +20,19 @@ import time
 from collections import namedtuple
 
 import _cli
+import caffe
 from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from fast_rcnn.prototxt import read_solver
+from training.fitting import fit_solver
+from training.folder_lock import only_training_in
+from training.identity import identify
+from training.record import RECORD, describe_run, read_record, write_record
+from training.run_folder import begun, drop_previous, require_own_folder
+from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.launch import call
+from utils.whole_file import whole_file
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 RPN_SETTINGS = ['TRAIN.HAS_RPN', 'True', 'TRAIN.PROPOSAL_METHOD', 'gt', 'TRAIN.BBOX_REG', 'False', 'TRAIN.USE_OHEM',
@@ -45,6 +53,7 @@ def parse_args():
     parser.add_argument('--imdb', default='voc_2007_trainval', help="data set, or several joined by + "
                                                                     "(default: voc_2007_trainval)")
     parser.add_argument('--resume', choices=['auto'], help="auto: go on where an earlier run of this command stopped")
+    parser.add_argument('--overwrite', action='store_true', help="also in a folder that holds another training")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 
@@ -82,15 +91,60 @@ def stages_of(folder, iters):
 
 
 class Alternation:
-    """The commands of a run, and where their results lie."""
+    """The commands of a run, and where their results lie.
 
-    def __init__(self, args, folder):
-        self.args, self.folder = args, folder
-        self.names = [get_imdb(name).name for name in split_names(args.imdb)]
+    Its record has the hash of every result, so that a resumed run does again what is missing or another, and all that
+    follows from it.
+    """
+
+    def __init__(self, args, folder, stages):
+        self.args, self.folder, self.stages = args, folder, stages
+        self.imdbs = [get_imdb(name) for name in split_names(args.imdb)]
+        self.names = [imdb.name for imdb in self.imdbs]
+        self.overwrite, self.record = args.overwrite, {}
+        self.known, self.done = {}, {}      # {result: hash}, of the run before and of this one
+
+    def begin(self):
+        """Refuse the folder of another training, read what is done, write the record."""
+        identity, folder = self._identity(), self.output_dir()
+        held, reasons = require_own_folder(folder, identity, self.overwrite)
+        if held and not reasons:
+            self.overwrite = True       # other weights of a stage make another run of the next one
+            self.known = read_record(folder).get('done', {}) if self.args.resume else {}
+        self.record = describe_run(identity=identity, **self.facts())
+        with begun(folder, {**self.record, 'done': self.known}, goes_on=bool(self.args.resume)):
+            pass
+
+    def facts(self):
+        args = self.args
+        return {'imdb': args.imdb, 'net_name': args.net_name, 'weights': args.weights, 'iterations': args.iters,
+                'device': None}         # the records of the stages have it
+
+    def _identity(self):
+        """That of a run that trains the nets of all stages on the data sets."""
+        classes, fitted = self.imdbs[0].classes, []
+        data = '+'.join(str(imdb.source_key()) for imdb in self.imdbs)
+        for stage in self.stages:
+            solver_param, net_param, _ = fit_solver(stage.solver, len(classes))
+            fitted.append(identify(net_param, solver_param, data, classes, cfg.RNG_SEED, self.args.weights))
+        return {**fitted[0], **{part: ' '.join(stage[part] for stage in fitted) for part in ('net', 'solver')}}
 
     def output_dir(self, stage=None, name=None):
         parts = ['stage%d_%s' % (stage.number, stage.kind)] if stage else []
         return os.path.join(cfg.ROOT_DIR, 'output', cfg.EXP_DIR, *parts, name or '+'.join(self.names))
+
+    def run_stages(self):
+        """Do what is not done; returns the path of the final model."""
+        rpn1, fast_rcnn1, rpn2, fast_rcnn2 = self.stages
+        rpn_files = self.propose(rpn1, self.train(rpn1, self.args.weights))
+        fast_rcnn_model = self.train(fast_rcnn1, self.args.weights, rpn_files)
+        rpn_model = self.train(rpn2, fast_rcnn_model)
+        model = self.train(fast_rcnn2, rpn_model, self.propose(rpn2, rpn_model))
+        final = os.path.join(self.output_dir(), self.args.net_name + '_faster_rcnn_final.caffemodel')
+        with open(model, 'rb') as source, whole_file(final) as target:
+            shutil.copyfileobj(source, target)
+        drop_previous(self.output_dir())
+        return final
 
     def train(self, stage, weights, rpn_files=()):
         """Train a stage unless that was done; returns the path of its model."""
@@ -101,6 +155,7 @@ class Alternation:
         flags += ['--weights', weights] if weights else []
         flags += [word for file in rpn_files for word in ('--rpn-file', file)]
         flags += ['--resume', 'auto'] if self.args.resume else []
+        flags += ['--overwrite'] if self.overwrite else []
         settings = RPN_SETTINGS if stage.kind == 'rpn' else FAST_RCNN_SETTINGS
         self._run(stage, 'train_net.py', flags, settings + ['TRAIN.SNAPSHOT_INFIX', 'stage%d' % stage.number], model)
         return model
@@ -117,11 +172,13 @@ class Alternation:
         return files
 
     def _run(self, stage, tool, flags, settings, result):
-        """Run a tool that makes the file `result`, unless a resumed run finds it; its failure ends this process."""
-        if self.args.resume and os.path.exists(result):
+        """Run a tool that makes the file `result`, unless that was done; its failure ends this process."""
+        args, key = self.args, os.path.relpath(result, os.path.join(cfg.ROOT_DIR, 'output', cfg.EXP_DIR))
+        if os.path.exists(result) and self.known.get(key) == file_hash(result):
             print("%s is there already" % result, flush=True)
+            self.done[key] = self.known[key]
             return
-        args = self.args
+        self.known = {}         # what follows was made from another result
         words = [sys.executable, os.path.join(TOOLS, tool), '--gpu', args.gpu, '--precision', args.precision, *flags]
         words += [word for file in args.cfg_files for word in ('--cfg', file)]
         name = 'stage%d_%s' % (stage.number, stage.kind)
@@ -130,6 +187,8 @@ class Alternation:
         code = call(words)
         if code:
             sys.exit(code)
+        self.done[key] = file_hash(result)
+        write_record(os.path.join(self.output_dir(), RECORD), {**self.record, 'done': self.done})
 
 
 def main():
@@ -141,18 +200,14 @@ def main():
     if args.weights:
         _cli.need_file(args.weights, '--weights', "see data/README.md; without it the nets start from their fillers")
     folder = models_folder(args.net_name)
-    rpn1, fast_rcnn1, rpn2, fast_rcnn2 = stages_of(folder, args.iters)
-    run = Alternation(args, folder)
-    rpn_files = run.propose(rpn1, run.train(rpn1, args.weights))
-    fast_rcnn_model = run.train(fast_rcnn1, args.weights, rpn_files)
-    rpn_model = run.train(rpn2, fast_rcnn_model)
-    model = run.train(fast_rcnn2, rpn_model, run.propose(rpn2, rpn_model))
-    final = os.path.join(run.output_dir(), args.net_name + '_faster_rcnn_final.caffemodel')
+    run = Alternation(args, folder, stages_of(folder, args.iters))
     os.makedirs(run.output_dir(), exist_ok=True)
-    shutil.copy(model, final)
-    print("Wrote snapshot to: %s" % final, flush=True)
-    _cli.record_run(os.path.join(run.output_dir(), 'run.json'), start, imdb=args.imdb, net_name=args.net_name,
-                    weights=args.weights, iterations=args.iters, model=final)
+    with only_training_in(run.output_dir(), caffe.NCCL(None, caffe.NCCL.new_uid())):
+        run.begin()
+        final = run.run_stages()
+        print("Wrote snapshot to: %s" % final, flush=True)
+        _cli.record_run(os.path.join(run.output_dir(), RECORD), start, identity=run.record['identity'], done=run.done,
+                        **run.facts(), model=final)
 
 
 if __name__ == '__main__':

@@ -11,8 +11,10 @@ from datasets.check import require_trainable
 from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import read_solver
-from fast_rcnn.resume import last_state
-from fast_rcnn.train import get_training_roidb, snapshot_prefix, train_net
+from fast_rcnn.train import get_training_roidb, train_net
+from training.fitting import snapshot_prefix
+from training.record import RECORD, read_record
+from training.run_folder import Run
 from utils.errors import UserError
 
 WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
@@ -33,7 +35,9 @@ def parse_args():
                         help="the proposals, of tools/rpn_generate.py, with TRAIN.PROPOSAL_METHOD rpn; once for each "
                              "joined data set")
     parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
-    parser.add_argument('--resume', metavar='STATE', help="continue from this state; auto: from the last one, if any")
+    parser.add_argument('--resume', metavar='STATE',
+                        help="continue from this state of the same training; auto: from its last one, if any")
+    parser.add_argument('--overwrite', action='store_true', help="also in a folder that holds another training")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 
@@ -72,21 +76,20 @@ def main():
     require_trainable(*parts)
     output_dir = get_output_dir(imdb)
     print("Output will be saved to %s" % output_dir, flush=True)
-    resume = args.resume
-    if resume == 'auto':
-        resume = last_state(output_dir, snapshot_prefix(read_solver(args.solver)))
-    print("Starts from %s" % (resume or args.weights or "the net's fillers"), flush=True)
     with caffe.NCCL(None, caffe.NCCL.new_uid()).root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
-    models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, resume,
-                       imdb.classes)
-    prefix = os.path.basename(models[-1]).rsplit('_iter_', 1)[0]
+    paths = {'imdb': args.imdb, 'solver': args.solver, 'weights': args.weights}
+    facts = {**paths, 'iterations': args.max_iters, 'prefix': snapshot_prefix(read_solver(args.solver)),
+             'classes': imdb.classes}
+    keys = [part.source_key() for part in parts]
+    run = Run(None if None in keys else '+'.join(keys), args.overwrite, args.rand, facts, paths)
+    models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, args.resume, imdb.classes, run)
     if caffe.solver_rank():
         return
-    _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, solver=args.solver,
-                    weights=args.weights, iterations=args.max_iters, model=models[-1], prefix=prefix,
-                    classes=imdb.classes)
+    begun = read_record(output_dir)
+    _cli.record_run(os.path.join(output_dir, RECORD), start, identity=begun['identity'], conditions=begun['conditions'],
+                    **facts, model=models[-1])
     print("done solving", flush=True)
 
 

@@ -106,6 +106,9 @@ class coco(file_imdb):
         """File names without extension."""
         return [os.path.splitext(self._images[id_]["file_name"])[0] for id_ in self._image_index]
 
+    def _source_files(self):
+        return [path for path, _ in self._layout.sources]
+
     def _gt_key(self):
         files = [image["path"] for image in self._images.values()]
         settings = [self._layout.annotated, self._layout.official]

@@ -16,7 +16,8 @@ from datasets.proposals import find_proposals, load_proposals
 
 class file_imdb(imdb):
     """A subclass gives, for an index of image_index, _image_file(index) and _read_annotation(index) -> (entry of the gt
-    roidb, how many boxes were clipped), and _gt_key(), the content key of all its annotations.
+    roidb, how many boxes were clipped), _gt_key(), the content key of all its annotations, and _source_files(), the
+    paths of its annotations and lists.
 
     proposals: path of the proposal file without its extension, one of datasets.proposals.LOADERS.
     config: min_size (of a proposal, pixels), top_k (the first so many proposals of an image; None: all), rpn_file
@@ -27,6 +28,7 @@ class file_imdb(imdb):
         imdb.__init__(self, name)
         self._proposals = proposals
         self._roidb_handler = self.selective_search_roidb
+        self._proposal_files = []       # that the roidb was made from
         self.config = {"min_size": 2, "top_k": None, "rpn_file": None}
 
     def image_path_at(self, i):
@@ -57,6 +59,16 @@ class file_imdb(imdb):
         return ["proposal file %s does not exist; make it with tools/propose.py, or download it, see data/README.md"
                 % path]
 
+    def source_key(self):
+        """Digest of what the roidb was made from: names and bytes of the images, annotations, lists and proposals.
+
+        No path is part of it.  Call it when the roidb is made.
+        """
+        names = list(dict.fromkeys(self._image_index))      # mirrored images stand there twice
+        files = [self._image_file(name) for name in names] + self._source_files() + self._proposal_files
+        settings = [self.config.get(key) for key in ("min_size", "top_k", "use_diff")]
+        return content_key("source", names, existing_hashes(files, self.name + " hashes"), settings)
+
     def gt_roidb(self):
         """Ground truth of every image; without boxes where the annotations are not public."""
         return self._cached_roidb("gt", self._gt_key, self._build_gt_roidb)
@@ -71,6 +83,7 @@ class file_imdb(imdb):
         path = self.config["rpn_file"]
         if path is None:
             raise UserError("%s: config['rpn_file'] is not set; name the .npz file of RPN proposals" % self.name)
+        self._proposal_files = [path]
         gt_roidb = self.gt_roidb()
         box_list = self._boxes_inside(self._load_proposals(path), gt_roidb, path)
         return self.merge_roidbs(gt_roidb, self.create_roidb_from_box_list(box_list, gt_roidb))
@@ -103,6 +116,8 @@ class file_imdb(imdb):
 
     def _proposals_roidb(self, method, files, load):
         """Ground truth, then the boxes of load(), a list of (R, 4) made from `files`; stored by what it came from."""
+        self._proposal_files = list(files)
+
         def find_key():
             settings = [self.config["min_size"], self.config["top_k"]]
             hashes = existing_hashes(files, self.name + " hashes of proposals")

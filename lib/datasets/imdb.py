@@ -116,6 +116,10 @@ class imdb:
         """What the check noticed and read all the same, one line each."""
         return []
 
+    def source_key(self):
+        """Digest of all that the roidb was made from, by content; None where a data set does not know."""
+        return None
+
     def proposal_names(self):
         """The names of the images in a file of proposals."""
         return self._image_index

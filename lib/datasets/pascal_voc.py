@@ -13,7 +13,7 @@ from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.flags import unknown_words_lines
 from datasets.voc_eval import fill, load_annotations
-from datasets.voc_layout import devkit_layout, folder_layout, read_image_set
+from datasets.voc_layout import devkit_layout, folder_layout, image_set_file, read_image_set
 from datasets.voc_results import pack_submission, save_scores, score_boxes, write_results
 from datasets.voc_xml import object_problems, parse_rec, read_annotation
 
@@ -91,6 +91,10 @@ class pascal_voc(file_imdb):
 
     def _annotation_file(self, index):
         return os.path.join(self._layout.data_path, "Annotations", index + ".xml")
+
+    def _source_files(self):
+        annotations = [self._annotation_file(name) for name in dict.fromkeys(self._image_index)]
+        return [image_set_file(self._layout, self._image_set)] + annotations * self._layout.annotated
 
     def _gt_key(self):
         files = [find(index) for find in (self._annotation_file, self._image_file) for index in self._image_index]

@@ -53,10 +53,15 @@ def folder_name(path: str, image_set: str) -> str:
     return f"{os.path.basename(path)}_{image_set}"
 
 
+def image_set_file(layout, image_set):
+    """Path of an image set."""
+    return os.path.join(layout.data_path, "ImageSets", "Main", image_set + ".txt")
+
+
 def read_image_set(layout, image_set):
     """Image names of ImageSets/Main/<image_set>.txt, one a line."""
-    sets = os.path.join(layout.data_path, "ImageSets", "Main")
-    path = os.path.join(sets, image_set + ".txt")
+    path = image_set_file(layout, image_set)
+    sets = os.path.dirname(path)
     if not os.path.exists(path):
         there = sorted(f[:-len(".txt")] for f in os.listdir(sets) if f.endswith(".txt")) if os.path.isdir(sets) else []
         raise UserError("%s: no image set '%s': %s does not exist; sets there: %s"

@@ -162,6 +162,18 @@ def cfg_from_list(cfg_list):
         _set(key, _literal(value), "in --set", text=value)
 
 
+def changed_settings():
+    """{'TRAIN.BATCH_SIZE': value} of the settings that are not as they were defined, as json knows them."""
+    now = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in _leaves(cfg)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in now.items()
+            if key not in _DEFAULTS or value != _plain_default(key)}
+
+
+def _plain_default(key):
+    default = _DEFAULTS[key]
+    return default.tolist() if isinstance(default, np.ndarray) else default
+
+
 def _literal(value):
     try:
         return ast.literal_eval(value) if isinstance(value, str) else value

@@ -5,11 +5,12 @@ In the file, an .npz without pickles: `rows` (D, 7) float32 [image class x1 y1 x
 image and class count into `image_ids` and `classes`; `image_sha256` are the hashes of the image files ('' for none).
 Read, the classes are in the data set's order.
 """
+import os
 import zipfile
 
 import numpy as np
 from utils.errors import UserError
-from utils.whole_file import whole_file
+from utils.whole_file import remove_parts, whole_file
 
 from fast_rcnn.class_names import class_columns
 
@@ -23,6 +24,7 @@ def save_detections(path, all_boxes, imdb):
         images = np.repeat(np.arange(len(boxes_of_images)), [len(dets) for dets in boxes_of_images])
         dets = np.concatenate([np.zeros((0, 5), np.float32)] + [np.reshape(dets, (-1, 5)) for dets in boxes_of_images])
         rows.append(np.column_stack((images, np.full(len(dets), cls), dets)).astype(np.float32))
+    remove_parts(os.path.dirname(path))
     with whole_file(path) as f:
         np.savez(f, rows=np.vstack(rows), image_ids=[str(id_) for id_ in imdb.image_index], classes=imdb.classes,
                  image_sha256=[digest or '' for digest in imdb.image_hashes()])

@@ -9,7 +9,7 @@ import re
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from utils.errors import UserError
-from utils.whole_file import whole_file
+from utils.whole_file import remove_parts, whole_file
 
 from fast_rcnn.config import cfg
 
@@ -69,6 +69,7 @@ def adapt_net(path, num_classes, folder=None):
         return str(path)
     folder = folder or os.path.join(cfg.ROOT_DIR, "output", "nets")
     os.makedirs(folder, exist_ok=True)
+    remove_parts(folder)
     digest = hashlib.sha256(net_param.SerializeToString(deterministic=True)).hexdigest()[:8]
     stem = os.path.splitext(os.path.basename(path))[0]
     adapted = os.path.join(folder, "%s_%d_classes_%s.prototxt" % (stem, num_classes, digest))

@@ -2,23 +2,31 @@
 
 The caffemodel holds un-normalised box weights, so the raw ones are kept here; then numpy's random state, and for each
 data layer where it stands in its epoch.  Momentum, iteration and the random state of the net are in the solverstate.
+Of which run the snapshot is, and the hash of its caffemodel, are here too.
 """
+import json
 import os
 import re
 import zipfile
+from collections import namedtuple
 
 import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.whole_file import whole_file
 
 STATE, RESUME = ".solverstate", ".resume.npz"
+# identity: of training.identity, None where the state names no run; weights_hash, seed: None where it has none
+Origin = namedtuple("Origin", "identity weights_hash seed")
 
 
-def save_resume(stem, arrays, samplers, seed):
-    """Write <stem>.resume.npz, whole or not at all.
+def save_resume(stem, arrays, samplers, seed, identity=None):
+    """Write <stem>.resume.npz, whole or not at all, for the <stem>.caffemodel that is there.
 
     arrays: {name: array}, the raw box weights; samplers: [{name: array}], one for each data layer; seed: from which
-    the random numbers of several processes follow.
+    the random numbers of several processes follow; identity: of the run (training.identity).
     """
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     content = {"rng_keys": keys, "rng_rest": np.array([position, has_gauss, gauss]), "rng_kind": np.array(kind),
@@ -26,24 +34,26 @@ def save_resume(stem, arrays, samplers, seed):
     content.update(("raw." + name, array) for name, array in arrays.items())
     content.update(("sampler%d.%s" % (k, name), array) for k, state in enumerate(samplers)
                    for name, array in state.items())
+    if identity is not None:
+        content.update(identity=np.array(json.dumps(identity)), weights_hash=np.array(file_hash(stem + ".caffemodel")))
     with whole_file(stem + RESUME) as f:
         np.savez(f, **content)
 
 
 def load_resume(solverstate):
-    """(arrays, samplers, seed) as given to save_resume, for the path of a solverstate; sets numpy's random state."""
-    path = stem_of(solverstate) + RESUME
-    for needed in (solverstate, path):
-        if not os.path.exists(needed):
-            raise UserError("cannot resume: %s does not exist; resume from the <snapshot>%s of the last snapshot, with "
-                            "the files beside it" % (needed, STATE))
+    """(arrays, samplers, seed) as given to save_resume, for the path of a solverstate; sets numpy's random state.
+
+    None for a state of C++ Caffe: its caffemodel holds the raw weights, and the rest begins anew.
+    """
+    path = _resume_file(solverstate)
+    if path is None:
+        return None
+    content = _read(path, lambda name: True)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            content = {name: stored[name] for name in stored.files}
         (position, has_gauss, gauss), seed = content["rng_rest"], int(content["seed"])
         np.random.set_state((str(content["rng_kind"]), content["rng_keys"], int(position), int(has_gauss), gauss))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as e:
-        raise UserError("cannot resume: %s is no resume state (%s); train again from the weights" % (path, e)) from e
+    except (KeyError, ValueError) as e:
+        raise _no_state(path, e) from e
     samplers = {}
     for name in content:
         if name.startswith("sampler"):
@@ -52,16 +62,33 @@ def load_resume(solverstate):
     return _under(content, "raw."), [samplers[k] for k in sorted(samplers)], seed
 
 
-def last_state(output_dir, prefix=None):
-    """Path of the complete resume state with the highest iteration in a folder, None where there is none.
+def read_origin(solverstate):
+    """The Origin of a state; UserError where it is none, or not whole."""
+    path = _resume_file(solverstate)
+    if path is None:
+        return Origin(None, None, None)
+    content = _read(path, {"identity", "weights_hash", "seed"}.__contains__)
+    try:
+        identity = json.loads(str(content["identity"])) if "identity" in content else None
+        return Origin(identity, str(content.get("weights_hash")), int(content["seed"]))
+    except (KeyError, ValueError) as e:
+        raise _no_state(path, e) from e
+
+
+def states_of(output_dir, prefix=None):
+    """Paths of the complete resume states in a folder, by rising iteration.
 
     prefix: of the snapshots <prefix>_iter_<n> alone.
     """
     prefix = ".*" if prefix is None else re.escape(os.path.basename(prefix))
-    found = [(int(match[1]), name) for name in _listed(output_dir)
-             if (match := re.fullmatch(r"%s_iter_(\d+)%s" % (prefix, re.escape(STATE)), name))
-             and os.path.exists(os.path.join(output_dir, name[:-len(STATE)] + RESUME))]
-    return os.path.join(output_dir, max(found)[1]) if found else None
+    found = [(int(match[1]), os.path.join(output_dir, name)) for name in _listed(output_dir)
+             if (match := re.fullmatch(r"%s_iter_(\d+)%s" % (prefix, re.escape(STATE)), name))]
+    return [path for _, path in sorted(found) if os.path.exists(stem_of(path) + RESUME) or _is_of_caffe(path)]
+
+
+def last_state(output_dir, prefix=None):
+    """The last of states_of, None where there is none."""
+    return (states_of(output_dir, prefix) or [None])[-1]
 
 
 def drop_other_states(prefix, stem):
@@ -79,6 +106,41 @@ def stem_of(solverstate):
     if not str(solverstate).endswith(STATE):
         raise UserError("cannot resume from %s: expected a *%s file of a snapshot" % (solverstate, STATE))
     return str(solverstate)[:-len(STATE)]
+
+
+def _resume_file(solverstate):
+    """Path of the .resume.npz of a state; None for a state of C++ Caffe, which has none."""
+    path = stem_of(solverstate) + RESUME
+    if os.path.exists(solverstate) and not os.path.exists(path) and _is_of_caffe(solverstate):
+        return None
+    for needed in (solverstate, path):
+        if not os.path.exists(needed):
+            raise UserError("cannot resume: %s does not exist; resume from the <snapshot>%s of the last snapshot, with "
+                            "the files beside it" % (needed, STATE))
+    return path
+
+
+def _is_of_caffe(solverstate):
+    """Whether C++ Caffe wrote a solverstate: it keeps no random state there."""
+    try:
+        with open(solverstate, "rb") as f:
+            state = caffe_pb2.SolverState.FromString(f.read())
+    except (OSError, DecodeError):
+        return False
+    return state.HasField("iter") and not state.HasField("random_state")
+
+
+def _read(path, wanted):
+    """{name: array} of an .npz, of the names for which wanted(name)."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if wanted(name)}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as e:
+        raise _no_state(path, e) from e
+
+
+def _no_state(path, error):
+    return UserError("cannot resume: %s is no resume state (%s); train again from the weights" % (path, error))
 
 
 def _under(content, prefix):

@@ -1,13 +1,18 @@
 """Training a Fast R-CNN net: the solver, the roidb it learns from, snapshots that test nets can use, exact resume."""
-import math
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import caffe
 import numpy as np
 from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
+from training.conditions import conditions_of, tell_changes
+from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_prefix
+from training.folder_lock import only_training_in
+from training.identity import identify, roidb_key
+from training.record import describe_run, read_record
+from training.run_folder import Run, begun, choose_state, drop_previous, record_folder
 from utils.errors import UserError
 from utils.progress import progress
 
@@ -16,17 +21,8 @@ from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.pretrained import load_pretrained
 from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
-from fast_rcnn.prototxt import (
-    annotator,
-    find_bbox_pred,
-    loss_blobs,
-    python_classes,
-    read_net,
-    read_solver,
-    set_num_classes,
-    write_prototxt,
-)
-from fast_rcnn.resume import STATE, drop_other_states, load_resume, save_resume
+from fast_rcnn.prototxt import annotator, find_bbox_pred, loss_blobs, python_classes, write_prototxt
+from fast_rcnn.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
 from fast_rcnn.stop_signals import StopSignals
 from fast_rcnn.training_log import DIVERGED_REMEDY, TrainingLog
 
@@ -60,23 +56,35 @@ def _is_usable(overlaps):
     return bool((background | (overlaps >= cfg.TRAIN.FG_THRESH)).any())
 
 
-def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None, classes=None):
-    """Train; returns the paths of the snapshots.
+def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None, classes=None,
+              run=None):
+    """Train, as the only training in output_dir; returns the paths of the snapshots.
 
     roidb: of get_training_roidb.  pretrained_model: caffemodel to start from.  resume: solverstate of an earlier
-    snapshot to continue from, bit for bit, instead.  classes: the roidb's, by name, the background first; the snapshots
-    carry them.
+    snapshot of this run to continue from, bit for bit, instead, or 'auto': of its last one, if any.
+    classes: their names, the background first, which the snapshots carry.  run: training.run_folder.Run, what else
+    there is to know.
     """
     check_cfg("TRAIN")
-    wrapper = SolverWrapper(solver_prototxt, filter_roidb(roidb), output_dir, pretrained_model, resume, max_iters,
-                            classes)
-    return wrapper.train_model(max_iters)
-
-
-def snapshot_prefix(solver_param):
-    """What the names of a solver's snapshots begin with, without a folder."""
-    prefix = os.path.basename(solver_param.snapshot_prefix) or "fast_rcnn"
-    return prefix + "_" + cfg.TRAIN.SNAPSHOT_INFIX if cfg.TRAIN.SNAPSHOT_INFIX else prefix
+    roidb, run = filter_roidb(roidb), run or Run()
+    solver_param, net_param, _ = fit_solver(solver_prototxt, roidb[0]["gt_overlaps"].shape[1])
+    this = identify(net_param, solver_param, run.data_key or roidb_key(roidb), classes, cfg.RNG_SEED, pretrained_model)
+    conditions = conditions_of(max_iters, solver_param.display, run.paths)
+    os.makedirs(output_dir, exist_ok=True)
+    nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
+    with only_training_in(output_dir, nccl):
+        state, this = choose_state(output_dir, snapshot_prefix(solver_param), this, resume, run)
+        cfg.RNG_SEED = this["seed"]
+        print("Starts from %s" % (state or pretrained_model or "the net's fillers"), flush=True)
+        if state:
+            tell_changes(read_record(record_folder(state)).get("conditions", {}), conditions)
+        nccl.mean([])       # all have looked at the folder before rank 0 changes it
+        record = describe_run(identity=this, conditions=conditions, **run.facts)
+        with nullcontext() if nccl.rank else begun(output_dir, record, goes_on=state is not None):
+            nccl.mean([])   # rank 0 has put it in order before the others write there
+            wrapper = SolverWrapper(solver_prototxt, roidb, output_dir, pretrained_model, state, max_iters, classes,
+                                    this)
+        return wrapper.train_model(max_iters)
 
 
 class SolverWrapper:
@@ -84,11 +92,12 @@ class SolverWrapper:
 
     The box predictor learns targets normalised by class (t - mean) / std; snapshots fold mean and std into its weights
     and bias, so that test nets need neither.  max_iters: what cfg.TRAIN.STEP_FRACTION is a part of.
+    identity: of the run (training.identity), which its states carry.
     """
 
     def __init__(self, solver_prototxt, roidb, output_dir, pretrained_model=None, resume=None, max_iters=None,
-                 classes=None):
-        self.classes = classes
+                 classes=None, identity=None):
+        self.classes, self._identity = classes, identity
         self.output_dir = os.path.abspath(output_dir)
         os.makedirs(self.output_dir, exist_ok=True)
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
@@ -189,27 +198,22 @@ class SolverWrapper:
         with self._unnormalized() as raw:
             self.solver.snapshot()
         write_class_names(self._stem() + ".caffemodel", self.classes)
-        save_resume(self._stem(), raw, self._sampler_states, self._seed)
+        save_resume(self._stem(), raw, self._sampler_states, self._seed, self._identity)
+        drop_previous(self.output_dir)
         return self._stem()
 
     def _fitted(self, solver_prototxt, num_classes, max_iters):
         """Write the solver that runs into output_dir, with its net where the class count had to change.
 
-        Returns (SolverParameter, NetParameter).  The solver's own snapshots are off: they would hold normalised
-        weights.
+        Returns (SolverParameter, NetParameter).
         """
-        solver_param = read_solver(solver_prototxt)
-        field = "train_net" if solver_param.HasField("train_net") else "net"
-        path = _find(getattr(solver_param, field), solver_prototxt)
-        net_param = read_net(path)
-        if set_num_classes(net_param, num_classes):
+        solver_param, net_param, changed = fit_solver(solver_prototxt, num_classes)
+        if changed:
             path = os.path.join(self.output_dir, "train.prototxt")
             print("The net is fitted to %d classes: %s" % (num_classes, path))
             write_prototxt(net_param, path)
-        setattr(solver_param, field, path)
+            setattr(solver_param, net_field(solver_param), path)
         solver_param.snapshot_prefix = os.path.join(self.output_dir, snapshot_prefix(solver_param))
-        solver_param.snapshot = 0
-        solver_param.iter_size = cfg.TRAIN.ITER_SIZE or solver_param.iter_size
         shorten_schedule(solver_param, max_iters, cfg.TRAIN.STEP_FRACTION)
         check_schedule(solver_param, max_iters)
         write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))
@@ -226,13 +230,17 @@ class SolverWrapper:
         return layers
 
     def _restore(self, solverstate):
-        raw, samplers, self._seed = load_resume(solverstate)
+        resumed = load_resume(solverstate)
         self.solver.restore(str(solverstate))
-        for k, blob in enumerate(self._bbox_blobs()):
-            blob.data[...] = raw[str(k)]
-        for layer, state in zip(self._data_layers, samplers):
-            layer.set_sampler_state(state)
-        print("Resumed from %s at iteration %d" % (solverstate, self.solver.iter), flush=True)
+        self.solver.net.copy_from(stem_of(solverstate) + ".caffemodel")     # wherever learned_net says they are
+        if resumed:
+            raw, samplers, self._seed = resumed
+            for k, blob in enumerate(self._bbox_blobs()):
+                blob.data[...] = raw[str(k)]
+            for layer, state in zip(self._data_layers, samplers):
+                layer.set_sampler_state(state)
+        print("Resumed from %s at iteration %d; seed %d goes on" % (solverstate, self.solver.iter, self._seed),
+              flush=True)
 
     def _ask_samplers(self):
         return [layer.sampler_state() for layer in self._data_layers]
@@ -261,20 +269,6 @@ class SolverWrapper:
         layer = weights_not_finite(self.solver.net)
         if layer:
             raise UserError("%slayer %s has weights that are not finite; %s" % (what, layer, remedy))
-
-
-def shorten_schedule(solver_param, max_iters, fraction):
-    """Let the rate fall after `fraction` of max_iters iterations, and not again; 0 leaves the solver's schedule."""
-    if not fraction:
-        return
-    if max_iters is None:
-        raise UserError("TRAIN.STEP_FRACTION is %g, a part of an unknown number of iterations; give SolverWrapper "
-                        "max_iters, or set it to 0" % fraction)
-    if solver_param.lr_policy not in ("step", "multistep"):
-        raise UserError("TRAIN.STEP_FRACTION goes with lr_policy step; the solver has %s. Set it to 0, or use a solver "
-                        "with lr_policy step" % (solver_param.lr_policy or "none"))
-    solver_param.lr_policy = "multistep"
-    solver_param.stepvalue[:] = [max(1, math.ceil(fraction * max_iters))]
 
 
 def check_schedule(solver_param, max_iters):
@@ -316,12 +310,3 @@ def check_rpn_settings(net_param):
     if train.OHEM_WARMUP_ITERS and not (end_to_end and train.USE_OHEM):
         raise UserError("TRAIN.OHEM_WARMUP_ITERS is %d, but the net %s does not mine its own proposals; set it to 0, "
                         "or train a faster_rcnn_end2end_ohem model" % (train.OHEM_WARMUP_ITERS, net_param.name))
-
-
-def _find(path, solver_prototxt):
-    """Absolute path of a net that a solver names: from the working directory, else from the project's root."""
-    folders = os.getcwd(), cfg.ROOT_DIR
-    for folder in folders:
-        if path and os.path.isfile(os.path.join(folder, path)):
-            return os.path.abspath(os.path.join(folder, path))
-    raise UserError("%s: its train_net %r is no file, looked for from %s and %s" % (solver_prototxt, path, *folders))

@@ -1,4 +1,6 @@
 """Proposals of a trained region proposal network, for a detector that is trained on them by itself."""
+import os
+
 import numpy as np
 from fast_rcnn.bbox_transform import clip_boxes
 from fast_rcnn.config import cfg, check_cfg
@@ -6,7 +8,7 @@ from fast_rcnn.finite import FiniteCheck, require_finite
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 from utils.progress import progress
-from utils.whole_file import whole_file
+from utils.whole_file import remove_parts, whole_file
 
 
 def im_proposals(net, im):
@@ -44,6 +46,7 @@ def save_proposals(path, imdb, box_list):
 
     path: a .npz as datasets.proposals reads it, which also tells of which image files the boxes are.
     """
+    remove_parts(os.path.dirname(path))
     with whole_file(path) as f:
         np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
                  counts=np.array([len(boxes) for boxes in box_list], np.int64),

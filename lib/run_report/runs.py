@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from fast_rcnn.config import cfg
 from fast_rcnn.detections import DETECTIONS_FILE
+from training.record import read_record
+from utils.content_hash import file_hash
 from utils.errors import UserError
 
 REMEDY = "give the folder that tools/train_net.py calls 'Output will be saved to', or output/<EXP_DIR>"
@@ -45,7 +47,7 @@ def load_run(path):
     solver = folder / "solver.prototxt"
     run = Run(folder.parent.name, folder, record, model, _read_metrics(folder / "metrics.csv"),
               solver.read_text() if solver.is_file() else "")
-    results = results or _newest_results(folder.parent, model.stem)
+    results = results or _newest_results(folder.parent, model)
     if results:
         _add_results(run, results)
     return run
@@ -102,15 +104,17 @@ def _model_folder(results, caffemodel):
     name = Path(caffemodel).parent.name
     for folder in (results.resolve().parent.parent / name, Path(caffemodel).parent,
                    Path(cfg.ROOT_DIR) / Path(caffemodel).parent):
-        if (folder / "run.json").is_file():
+        if "model" in read_record(folder):
             return folder.resolve()
-    raise UserError("%s is a test of %s, whose training left no run.json; %s" % (results, caffemodel, REMEDY))
+    raise UserError("%s is a test of %s, whose training has not finished, or left no run.json; %s"
+                    % (results, caffemodel, REMEDY))
 
 
-def _newest_results(experiment, stem):
-    """The folder of the last test of a model, None without any."""
-    files = [file for file in experiment.glob("*/%s/%s" % (glob.escape(stem), DETECTIONS_FILE))
-             if (file.parent / "run.json").is_file()]
+def _newest_results(experiment, model):
+    """The folder of the last test of a model, None without any; not of another net that had its name before."""
+    known = (None, file_hash(model) if model.is_file() else None)
+    files = [file for file in experiment.glob("*/%s/%s" % (glob.escape(model.stem), DETECTIONS_FILE))
+             if (file.parent / "run.json").is_file() and read_record(file.parent).get("caffemodel_hash") in known]
     return max(files, key=lambda file: file.stat().st_mtime).parent if files else None
 
 

@@ -1,5 +1,6 @@
 """Solver: the loop, the update, the log lines, snapshot and restore."""
 import re
+import shutil
 from pathlib import Path
 
 import caffe
@@ -82,6 +83,38 @@ def test_restore_continues_bit_for_bit_with_dropout(tmp_path, kind):
     again.step(3)
     for a, b in zip(whole.net.learnable_params, again.net.learnable_params):
         np.testing.assert_array_equal(a.data, b.data)
+
+
+@pytest.mark.parametrize("named", ["the original's", "gone", "relative"])
+def test_restore_takes_the_weights_next_to_the_state(tmp_path, capfd, named):
+    """A copied folder: C++ Caffe loads what the path in the state leads to, by now another net, or ends."""
+    solver = solver_from_text(NET, SGD, tmp_path)
+    solver.step(2)
+    state = Path(solver.snapshot())
+    expected = [blob.data.copy() for blob in solver.net.learnable_params]
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for end in (".solverstate", ".caffemodel"):
+        shutil.copy(state.with_suffix(end), copy)
+    if named == "relative":
+        content = caffe_pb2.SolverState.FromString((copy / state.name).read_bytes())
+        content.learned_net = "out/snap_iter_2.caffemodel"
+        (copy / state.name).write_bytes(content.SerializeToString())
+    elif named == "gone":
+        state.with_suffix(".caffemodel").unlink()
+    else:
+        solver.step(1)
+        solver.net.save(str(state.with_suffix(".caffemodel")))
+    capfd.readouterr()
+    again = solver_from_text(NET, SGD, tmp_path)
+    again.restore(str(copy / state.name))
+    for mine, blob in zip(expected, again.net.learnable_params):
+        np.testing.assert_array_equal(blob.data, mine)
+    assert capfd.readouterr().err.count("next to the state") == 1
+    (copy / "snap_iter_2.caffemodel").unlink()
+    if named != "the original's":
+        with pytest.raises(caffe.CaffeError, match="snap_iter_2.caffemodel: cannot read this caffemodel"):
+            again.restore(str(copy / state.name))
 
 
 def test_restore_on_another_kind_of_device_says_what_it_cannot_keep(tmp_path, capfd):

@@ -1,4 +1,5 @@
 """The report's own reckoning: verdicts on detections, rankings of RoIs, curves."""
+import hashlib
 import json
 import os
 
@@ -193,6 +194,18 @@ def make_run(folder, name="thing_trainval", **record):
     return folder / name
 
 
+def test_the_test_of_an_overwritten_net_of_the_same_name_is_not_this_nets(tmp_path):
+    folder = make_run(tmp_path / "exp")
+    (folder / "net_iter_4.caffemodel").write_bytes(b"new")
+    results = tmp_path / "exp" / "a_test" / "net_iter_4"
+    results.mkdir(parents=True)
+    (results / "detections.npz").write_bytes(b"")
+    for content, expected in ((b"old", None), (b"new", results)):
+        record = {"caffemodel": "net_iter_4.caffemodel", "caffemodel_hash": hashlib.sha256(content).hexdigest()}
+        (results / "run.json").write_text(json.dumps(record))
+        assert load_run(folder).results == expected
+
+
 def test_a_tree_that_moved_is_found_again(tmp_path):
     folder = make_run(tmp_path / "exp")
     run = load_run(folder)
@@ -205,6 +218,9 @@ def test_a_tree_that_moved_is_found_again(tmp_path):
         os.utime(results / "detections.npz", (number, number))
     assert load_run(tmp_path / "exp").results.parent.name == "b_test"                       # the last one tested
     assert load_run(tmp_path / "exp" / "a_test" / "net_iter_4").results.parent.name == "a_test"
+    (folder / "run.json").write_text("{}")                  # a training that goes on
+    with pytest.raises(UserError, match="whose training has not finished"):
+        load_run(tmp_path / "exp" / "a_test" / "net_iter_4")
     (folder / "run.json").unlink()
     with pytest.raises(UserError, match="left no run.json"):
         load_run(tmp_path / "exp" / "a_test" / "net_iter_4")

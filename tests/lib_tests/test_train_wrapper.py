@@ -44,8 +44,8 @@ def assert_same_weights(one, other, folder):
 
 
 def names(folder):
-    """What lies in the output folder, but for TensorBoard's file, whose name has a time in it."""
-    return sorted(name for name in os.listdir(folder / "output") if not name.startswith("events."))
+    """What lies in the output folder, but for TensorBoard's file, whose name has a time in it, and the lock."""
+    return sorted(name for name in os.listdir(folder / "output") if not name.startswith(("events.", ".lock")))
 
 
 @BOTH
@@ -53,8 +53,8 @@ def test_files_of_a_run(tmp_path, ohem):
     """A caffemodel every SNAPSHOT_ITERS and at the end; the state to resume from only of the last."""
     paths = train_small(tmp_path, ohem)
     assert [os.path.basename(path) for path in paths] == ["small_iter_4.caffemodel", "small_iter_6.caffemodel"]
-    assert names(tmp_path) == ["metrics.csv", "small_iter_4.caffemodel", "small_iter_6.caffemodel", "small_iter_6.resume.npz",
-                               "small_iter_6.solverstate", "solver.prototxt", "train.prototxt"]
+    assert names(tmp_path) == ["metrics.csv", "run.json", "small_iter_4.caffemodel", "small_iter_6.caffemodel",
+                               "small_iter_6.resume.npz", "small_iter_6.solverstate", "solver.prototxt", "train.prototxt"]
     assert last_state(tmp_path / "output") == str(tmp_path / "output" / "small_iter_6.solverstate")
 
 
@@ -219,6 +219,16 @@ def wait_for_line(process, beginning):
     raise AssertionError("the training process ended before %r" % beginning)
 
 
+def test_all_files_of_a_snapshot_have_the_permissions_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        train_small(tmp_path, max_iters=2)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "output").glob("small_*")}
+    assert len(modes) == 3 and set(modes.values()) == {0o640}, modes
+
+
 def test_a_snapshot_clears_states_of_an_earlier_longer_run(tmp_path):
     """Else `the last state` of the folder would be another run's."""
     train_small(tmp_path, max_iters=8)
@@ -353,13 +363,13 @@ def test_images_without_usable_rois_are_left_out(tmp_path):
         assert filter_roidb([good, far]) == [good, far]
 
 
-def test_an_image_without_objects_trains(tmp_path):
+@BOTH
+def test_an_image_without_objects_trains(tmp_path, ohem):
     """A background image, alone in its minibatch, gives a classification loss and no crash."""
     entries = [make_entry(tmp_path / "a.png", [[0, 0, 9, 9], [3, 4, 40, 30]], [0, 0], [0, 0]),
                make_entry(tmp_path / "b.png", [[5, 5, 30, 30], [5, 5, 30, 33]], [2, 2], [1, 26 / 29])]
-    for ohem in (False, True):
-        with settings({**SETTINGS, "TRAIN.IMS_PER_BATCH": 1, "TRAIN.USE_OHEM": ohem}):
-            train_net(write_solver(tmp_path, OHEM_NET if ohem else PLAIN_NET), entries, tmp_path / "output", None, 4)
+    with settings({**SETTINGS, "TRAIN.IMS_PER_BATCH": 1, "TRAIN.USE_OHEM": ohem}):
+        train_net(write_solver(tmp_path, OHEM_NET if ohem else PLAIN_NET), entries, tmp_path / "output", None, 4)
     assert np.isfinite(np.array(column(tmp_path, "loss"), float)).all()
 
 

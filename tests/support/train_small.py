@@ -17,7 +17,7 @@ SETTINGS = {"TRAIN.SCALES": (48,), "TRAIN.MAX_SIZE": 96, "TRAIN.BATCH_SIZE": 8, 
             "TRAIN.BG_THRESH_LO": 0.0, "TRAIN.SNAPSHOT_ITERS": 4}
 
 
-def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dropout=0.2, **changes):
+def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dropout=0.2, run=None, **changes):
     """Snapshot paths of a training run on 5 images in `folder`, from seed 3.
 
     Of several processes each writes what it reads into a folder of its own; folder/output is one.
@@ -31,7 +31,7 @@ def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dro
     np.random.seed(3)
     with settings({**SETTINGS, "TRAIN.USE_OHEM": ohem, **changes}):
         path = write_solver(folder, net, solver)
-        return train_net(path, random_entries(folder, 5), output, None, max_iters, resume)
+        return train_net(path, random_entries(folder, 5), output, None, max_iters, resume, run=run)
 
 
 if __name__ == "__main__":

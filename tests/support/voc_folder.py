@@ -5,6 +5,13 @@ from scipy.io import savemat
 
 OBJECT = ("<object><name>%s</name><difficult>%d</difficult><bndbox>"
           "<xmin>%s</xmin><ymin>%s</ymin><xmax>%s</xmax><ymax>%s</ymax></bndbox></object>")
+CLASSES = ["ball", "cup"]
+
+
+def small_images(prefix, count):
+    """Images with objects of both classes, for make_voc_folder; the first has none."""
+    objects = [("ball", (10, 12, 40, 45)), ("cup", (60, 20, 100, 70))]
+    return {"%s%03d" % (prefix, i): (120, 90 + i, objects if i else []) for i in range(count)}
 
 
 def make_voc_folder(path, images, split="trainval", classes=None, proposals=40, seed=0):

@@ -11,18 +11,10 @@ import pytest
 from support.reference import ROOT
 from support.tiny_net import write_tiny_net
 from support.tool_server import ToolServer
-from support.voc_folder import make_voc_folder
+from support.voc_folder import CLASSES, make_voc_folder, small_images
 from support.weights import write_random_weights
 
 from experiments.run import main as run_main
-
-CLASSES = ["ball", "cup"]
-
-
-def small_images(prefix, count):
-    """Images with objects of both classes, for make_voc_folder; the first has none."""
-    objects = [("ball", (10, 12, 40, 45)), ("cup", (60, 20, 100, 70))]
-    return {"%s%03d" % (prefix, i): (120, 90 + i, objects if i else []) for i in range(count)}
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_a_signal_stops_the_alternation_with_a_snapshot(stop_script, digits, exp
                 to_all=to_all, ITERS="1000000,1,1,1", WEIGHTS="none")
 
 
-def test_alternation_runs_its_stages_and_resumes(run, run_script, digits, exp_dir):
+def test_alternation_runs_its_stages_and_resumes(run, run_script, digits, exp_dir, tmp_path):
     """Mines in the Fast R-CNN stages, hands the weights on, and does again only what is missing."""
     result = run_script("faster_rcnn_alt_opt_ohem.sh", "cpu", "DigitNet", "voc:%s" % digits, *settings(exp_dir),
                         ITERS="2,1,2,1", WEIGHTS="none")
@@ -75,10 +75,21 @@ def test_alternation_runs_its_stages_and_resumes(run, run_script, digits, exp_di
     mined = {stage: json.loads((output / stage / "digits_trainval" / "run.json").read_text())["config"]["TRAIN"]["USE_OHEM"]
              for stage in ("stage1_rpn", "stage1_fast_rcnn", "stage2_rpn", "stage2_fast_rcnn")}
     assert mined == {"stage1_rpn": False, "stage1_fast_rcnn": True, "stage2_rpn": False, "stage2_fast_rcnn": True}
-    shutil.rmtree(output / "stage2_fast_rcnn")
+    next((output / "stage2_rpn" / "digits_trainval").glob("*_proposals.npz")).unlink()
     again = run("train_faster_rcnn_alt_opt.py", "--resume", "auto", *command_words(result.stdout))
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("is there already") == 5 and again.stdout.count("~~~~ stage2_fast_rcnn") == 1
+    assert again.stdout.count("is there already") == 4      # the last stage follows from what was missing
+    assert [line[5:] for line in again.stdout.splitlines() if line.startswith("~~~~ ")] == ["stage2_rpn", "stage2_fast_rcnn"]
+    # Another data set of the same name is refused before any stage runs.
+    other = tmp_path / "digits"
+    shutil.copytree(digits, other)
+    annotation = sorted((other / "Annotations").glob("trainval*.xml"))[0]
+    annotation.write_text(annotation.read_text() + " ")
+    words = [word.replace(str(digits), str(other)) for word in command_words(result.stdout)]
+    for more in ((), ("--resume", "auto")):
+        refused = run("train_faster_rcnn_alt_opt.py", *more, *words)
+        assert refused.returncode == 1 and "~~~~" not in refused.stdout
+        assert refused.stderr.splitlines()[-1].startswith("error: %s holds another training: " % (output / "digits_trainval"))
 
 
 def command_words(said):

@@ -193,3 +193,10 @@ def test_failing_training_stops_the_script(run_script, voc_folder, exp_dir):
                         exp_dir, ITERS="2")
     assert result.returncode == 1
     assert "error: " in result.stdout and "test_net.py" not in result.stdout
+
+
+def test_overwrite_reaches_the_training_tools(commands_of):
+    for script in ("fast_rcnn_ohem.sh", "faster_rcnn_alt_opt.sh"):
+        train, test = commands_of(script, "cpu", "VGG16", OVERWRITE="1")
+        assert " --overwrite" in train and " --overwrite" not in test
+        assert " --overwrite" not in commands_of(script, "cpu", "VGG16")[0]

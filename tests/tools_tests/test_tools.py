@@ -89,7 +89,7 @@ def test_class_count_follows_the_data_set(train, output):
 
 def test_same_seed_same_weights_and_rand_another(train, output):
     weights = []
-    for flags in ({}, {}, {"rand": True}):
+    for flags in ({}, {}, {"rand": True, "overwrite": True}):
         path = output / "things_trainval" / "tinynet_fast_rcnn_iter_2.caffemodel"
         result = succeed(train(**flags))
         weights.append(path.read_bytes())

@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import caffe
 import pytest
 from fast_rcnn.detections import DETECTIONS_FILE
 from support.reference import ROOT
+from training.folder_lock import only_training_in
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 LAUNCH_QUIETLY = [sys.executable, "tools/torchrun.py", "--standalone", "--nproc_per_node=2", "--shutdown-timeout=60"]
@@ -121,3 +123,15 @@ def test_scripts_start_several_processes(commands_of):
 def test_alternating_training_says_that_it_takes_one_process(run_script):
     result = run_script("faster_rcnn_alt_opt.sh", "cpu", "VGG16", NPROC="2")
     assert result.returncode == 1 and result.stderr.startswith("error: NPROC does not go with faster_rcnn_alt_opt;")
+
+
+def test_the_folder_of_a_training_that_runs_is_refused_once(train_args, output):
+    """Rank 0 alone meets the lock."""
+    folder = output / "things_trainval"
+    folder.mkdir(parents=True)
+    with only_training_in(folder, caffe.NCCL(None, "")):
+        result = subprocess.run([*LAUNCH_QUIETLY, "tools/train_net.py", *train_args()], cwd=ROOT, env=ENV, text=True,
+                                capture_output=True)
+    errors = [line for line in result.stderr.splitlines() if line.startswith(("error:", "Traceback"))]
+    assert result.returncode == 1 and len(errors) == 1, result.stdout + result.stderr
+    assert "%s is in use by another training (host" % folder in errors[0] and os.listdir(folder) == [".lock"]

@@ -5,6 +5,7 @@ from .common import (
     TEST,
     TRAIN,
     CaffeError,
+    device_name,
     precision,
     set_deterministic,
     set_device,
@@ -35,8 +36,8 @@ from .solver import (
 __version__ = "1.0.0"
 __all__ = [
     "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "LostProcess", "NCCL",
-    "NesterovSolver", "Net", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "get_solver", "layer_type_list",
-    "layer_types", "precision", "proto", "set_deterministic", "set_device", "set_log_level", "set_mode_cpu",
-    "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count", "set_solver_rank",
-    "solver_count", "solver_rank",
+    "NesterovSolver", "Net", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "device_name", "get_solver",
+    "layer_type_list", "layer_types", "precision", "proto", "set_deterministic", "set_device", "set_log_level",
+    "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
+    "set_solver_rank", "solver_count", "solver_rank",
 ]

@@ -79,6 +79,23 @@ def on_gpu(tensor):
     return tensor.is_cuda
 
 
+def device_name():
+    """Model of the GPU in GPU mode, of the CPU otherwise."""
+    if _State.device.type == "cuda":
+        return torch.cuda.get_device_name(_State.device)
+    return _cpu_name()
+
+
+@functools.lru_cache(maxsize=None)
+def _cpu_name():
+    try:
+        with open("/proc/cpuinfo") as f:
+            names = [line.partition(":")[2].strip() for line in f if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def dtype():
     """The number type of new blobs: float32, unless a gradient check runs in float64."""
     return _State.dtype

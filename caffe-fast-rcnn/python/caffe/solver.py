@@ -2,6 +2,7 @@
 
 A solver knows a net's learnable parameters and their multipliers, nothing of the layers.
 """
+import os
 from collections import deque
 
 import torch
@@ -241,7 +242,7 @@ class Solver:
                 raise CaffeError("%s: history of shape %s, the parameter is %s: it belongs to another net"
                                  % (filename, stored.shape, tuple(mine.shape)))
         if learned_net:
-            self.net.copy_from(learned_net)
+            self.net.copy_from(_weights_of_state(filename, learned_net))
         for mine, stored in zip(slots, history):
             mine.copy_(torch.from_numpy(stored.reshape(mine.shape).copy()))
         self.iter, self._current_step = iteration, current_step
@@ -262,6 +263,19 @@ def log_outputs(net, what, where):
 
 def _net_param(source):
     return source if isinstance(source, caffe_pb2.NetParameter) else read_text_proto(source, caffe_pb2.NetParameter())
+
+
+def _weights_of_state(filename, learned_net):
+    """Path of a state's weights: the file that was written with it lies next to it, also when both were moved.
+
+    C++ Caffe takes learned_net as it stands, which after a copy are the weights of the original, as they are by now.
+    """
+    moved = os.path.join(os.path.dirname(filename), os.path.basename(learned_net))
+    if not os.path.exists(moved):
+        return learned_net
+    if os.path.abspath(moved) != os.path.abspath(learned_net):
+        log("solver.cpp:478", "The weights are taken from %s, next to the state, which names %s" % (moved, learned_net))
+    return moved
 
 
 def _solver_class(type_name):

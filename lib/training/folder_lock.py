@@ -1,0 +1,53 @@
+"""One training a folder: a lock (flock) that the kernel frees when its process ends, in whatever way.
+
+Who holds it stands in the file, for the message alone.
+"""
+import fcntl
+import os
+import socket
+from contextlib import contextmanager
+
+from utils.errors import UserError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def only_training_in(folder, nccl):
+    """Hold `folder` for the processes of a run, by rank 0; UserError in all of them where another training does.
+
+    nccl: the caffe.NCCL that binds them.  Where the file system has no locks a line says so.
+    """
+    lock, error = None, None
+    if nccl.rank == 0:
+        try:
+            lock = _take(folder)
+        except UserError as e:
+            error = e
+    if nccl.mean([error is not None])[0]:
+        raise error or UserError(f"{folder} is in use by another training, says rank 0")
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _take(folder):
+    """The locked file."""
+    lock = open(os.path.join(folder, LOCK), "a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown process"
+        lock.close()
+        raise UserError(f"{folder} is in use by another training ({holder}); wait for it, or train in another folder: "
+                        "--set EXP_DIR NAME") from None
+    except OSError as e:
+        print(f"{folder} cannot be locked ({e.strerror}); see that no other training uses it", flush=True)
+        return lock
+    lock.truncate(0)
+    lock.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
+    lock.flush()
+    return lock

@@ -1,0 +1,84 @@
+"""What makes a training run the run it is: two runs of one identity make the same updates, rounding apart.
+
+An identity is a dict that json can write:
+  data      digest of all that the roidb came from, as imdb.source_key gives it
+  classes   their names in order, the background first; None where they were not given
+  net       digest of the train net, fitted to the classes
+  solver    digest of the solver without what changes no update
+  settings  {key: value} of those that differ from their defaults, but for UNCOUNTED
+  seed      cfg.RNG_SEED
+  start     hash of the caffemodel it started from, None for the net's fillers
+"""
+import hashlib
+import json
+import os
+
+from fast_rcnn.config import changed_settings
+from utils.content_hash import file_hash
+
+# Settings that change no update of a training.  All others count, also those that are added later.
+UNCOUNTED = {
+    "TRAIN.SNAPSHOT_ITERS", "TRAIN.SNAPSHOT_INFIX", "TRAIN.TENSORBOARD", "TRAIN.USE_PREFETCH", "ROOT_DIR", "DATA_DIR",
+    "MODELS_DIR", "EXP_DIR", "MATLAB", "TRUST_PICKLE", "USE_GPU_NMS", "GPU_ID",
+    "RNG_SEED",     # a part of its own
+}
+UNCOUNTED_BRANCH = "TEST."
+# The same of the fields of a SolverParameter.
+UNCOUNTED_FIELDS = {"net", "train_net", "max_iter", "display", "average_loss", "debug_info", "solver_mode", "device_id",
+                    "layer_wise_reduce"}
+UNCOUNTED_BEGINNINGS = ("test_", "snapshot")
+WHAT = {"data": "its images, annotations, lists or proposals (data) are others", "net": "its net is another",
+        "solver": "its solver is another", "start": "the weights at its start are others"}
+
+
+def identify(net_param, solver_param, data_key, classes, seed, weights):
+    """The identity of a run.
+
+    net_param, solver_param: of training.fitting.fit_solver.  data_key: of imdb.source_key, or roidb_key.
+    weights: path of the caffemodel it starts from, or None.
+    """
+    settings = {key: value for key, value in changed_settings().items()
+                if key not in UNCOUNTED and not key.startswith(UNCOUNTED_BRANCH)}
+    return {"data": data_key, "classes": None if classes is None else list(classes),
+            "net": _digest(net_param.SerializeToString(deterministic=True)),
+            "solver": _digest(json.dumps(_counted_fields(solver_param)).encode()),
+            "settings": settings, "seed": seed, "start": file_hash(weights) if weights else None}
+
+
+def differences(this, other, ignore=()):
+    """Why two identities are not those of one run: a list of texts about `other`, [] where they are.
+
+    ignore: parts that need not agree.
+    """
+    found = [WHAT[part] for part in WHAT if part not in ignore and this[part] != other[part]]
+    if None not in (this["classes"], other["classes"]) and this["classes"] != other["classes"]:
+        found.append(f"its classes are {' '.join(other['classes'])}, not {' '.join(this['classes'])}")
+    if "seed" not in ignore and this["seed"] != other["seed"]:
+        found.append(f"its seed is {other['seed']}, not {this['seed']}")
+    mine, theirs = this["settings"], other["settings"]
+    return found + [f"its {key} is {theirs.get(key, 'the default')}, not {mine.get(key, 'the default')}"
+                    for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]
+
+
+def roidb_key(roidb):
+    """Digest of a roidb that came from nowhere known: names and sizes of the images, and what is in them."""
+    digest = hashlib.sha256()
+    for entry in roidb:
+        overlaps = entry["gt_overlaps"]
+        name = os.path.basename(str(entry.get("image", "")))
+        digest.update(repr((name, entry["width"], entry["height"], bool(entry["flipped"]))).encode())
+        for array in (entry["boxes"], entry["gt_classes"], overlaps.indptr, overlaps.indices, overlaps.data):
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _counted_fields(solver_param):
+    """[(field, value as text)] of what is set to something else than its default."""
+    uncounted = UNCOUNTED_FIELDS - ({"max_iter"} if solver_param.lr_policy == "poly" else set())
+    return [(field.name, str(value)) for field, value in solver_param.ListFields()
+            if field.name not in uncounted and not field.name.startswith(UNCOUNTED_BEGINNINGS)
+            and value != field.default_value]
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,60 @@
+"""run.json, the record of a run: what ran, on what, with which settings."""
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+
+import caffe
+import numpy as np
+from fast_rcnn.config import cfg
+from utils.whole_file import whole_file
+
+RECORD = "run.json"
+
+
+def describe_run(**facts):
+    """The record of a run, a dict: command, seed, versions, revision, device; then `facts`, and the settings."""
+    return {"command": shlex.join([os.path.basename(sys.executable)] + sys.argv), "seed": cfg.RNG_SEED,
+            "versions": {"python": platform.python_version(), "caffe": caffe.__version__,
+                         **{name: importlib.metadata.version(name) for name in ("torch", "numpy")}},
+            "revision": _revision(cfg.ROOT_DIR), "device": caffe.device_name(), **facts, "config": cfg}
+
+
+def write_record(path, record):
+    """Write a record as json, whole or not at all."""
+    with whole_file(path, "w") as f:
+        json.dump(plain(record), f, indent=1)
+        f.write("\n")
+
+
+def read_record(folder):
+    """The record in a folder; {} where there is none that can be read."""
+    try:
+        with open(os.path.join(folder, RECORD)) as f:
+            record = json.load(f)
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def plain(value):
+    """`value` with dicts, arrays and tuples as json knows them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _revision(folder):
+    """The git commit of a folder that is a checkout, with -dirty where files were changed; None without git."""
+    if not os.path.exists(os.path.join(folder, ".git")):
+        return None
+    command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
