@@ -4,6 +4,7 @@ import argparse
 
 import _cli
 import numpy as np
+from datasets.check import tell_images_without_objects
 from datasets.factory import get_imdb
 from datasets.imdb import AREA_RANGES
 from fast_rcnn.config import cfg_from_list
@@ -56,6 +57,7 @@ def main():
     args = parse_args()
     print("Called with args:\n%s" % args, flush=True)
     imdb, method = load_imdb(args)
+    tell_images_without_objects(imdb, imdb.roidb, share=1)
     candidates = [entry["boxes"] for entry in imdb.roidb] if method == 'gt' else None
     boxes = candidates or [entry["boxes"][entry["gt_classes"] == 0] for entry in imdb.roidb]
     counts = [len(b[:args.limit]) for b in boxes]

@@ -4,6 +4,7 @@ import argparse
 import os
 
 import _cli
+from datasets.check import tell_images_without_objects
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.detections import DETECTIONS_FILE, load_detections
@@ -38,6 +39,7 @@ def main():
     if args.apply_nms:
         print("Applying NMS at %g to all detections" % cfg.TEST.NMS)
         all_boxes = apply_nms(all_boxes, cfg.TEST.NMS)
+    tell_images_without_objects(imdb, imdb.gt_roidb(), share=1)
     print("Evaluating detections", flush=True)
     imdb.evaluate_detections(all_boxes, args.output_dir)
 

@@ -13,6 +13,7 @@ import os
 import _classes
 import _cli
 import caffe
+from datasets.check import tell_images_without_objects
 from datasets.factory import get_imdb
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg
@@ -41,6 +42,7 @@ def main():
     imdb = get_imdb(args.imdb)
     classes, columns = _classes.classes_for(imdb, args.caffemodel, args.classes)
     imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
+    tell_images_without_objects(imdb, imdb.roidb, share=0.5)
     if cfg.TRAIN.USE_FLIPPED:
         imdb.append_flipped_images()
     net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes), args.caffemodel, caffe.TEST)

@@ -26,6 +26,16 @@ def require_trainable(*imdbs):
     _require(_unchecked(imdbs), [(imdb.name, problem) for imdb in imdbs for problem in imdb.missing_proposals()])
 
 
+def tell_images_without_objects(imdb, roidb, share: float):
+    """Print how many images have no ground truth in the roidb of an imdb, where these are more than `share` of them, or
+    all: annotations in another form than they are read in look so."""
+    empty = [i for i, entry in enumerate(roidb) if not (entry["gt_classes"] > 0).any()]
+    is_annotated = getattr(imdb, "annotated", True)         # a fork's imdb may not say it
+    if is_annotated and empty and (len(empty) > share * len(roidb) or len(empty) == len(roidb)):
+        print("%s: %d of %d images have no object, the first is %s; if that is not meant, correct their annotations"
+              % (imdb.name, len(empty), len(roidb), imdb.image_path_at(empty[0])), flush=True)
+
+
 def _unchecked(imdbs):
     return [imdb for imdb in imdbs if not (imdb.is_known_sound or imdb.has_stored_gt())]
 

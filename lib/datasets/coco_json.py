@@ -1,5 +1,4 @@
 """Annotation files of COCO: read, completed and checked, as one dict that pycocotools understands."""
-import json
 import math
 import os
 
@@ -8,8 +7,9 @@ from utils.errors import UserError
 
 from datasets.check import require_none
 from datasets.coco_ids import is_id, item_problems, kind_problems, split_classes
-from datasets.ds_utils import bad_boxes, image_size
+from datasets.ds_utils import bad_boxes, image_size, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag, unknown_words_lines
+from datasets.text_files import load_json
 
 NAME_KEYS = {"images": "file_name", "categories": "name"}
 
@@ -45,8 +45,8 @@ def image_problems(image, annotations, width, height, categories, boxes_too=True
     if (image.get("width", width), image.get("height", height)) != (width, height):
         problems.append("%s, image %s: it says %s x %s pixels, the file has %d x %d; correct it, or the image"
                         % (image["source"], image["path"], image.get("width"), image.get("height"), width, height))
-    bad = bad_boxes(boxes_of(annotations), width, height)
-    for annotation, is_bad in zip(annotations, bad.tolist()):
+    box_problems = _box_problems(annotations, width, height) if boxes_too else [""] * len(annotations)
+    for annotation, box_problem in zip(annotations, box_problems):
         where = "%s, annotation %s of image %s" % (annotation["source"], annotation["given_id"], image["file_name"])
         problems += [annotation["flag_problem"]] if "flag_problem" in annotation else []
         category_id = annotation["category_id"]
@@ -54,11 +54,20 @@ def image_problems(image, annotations, width, height, categories, boxes_too=True
         if name is None:
             problems.append("%s: unknown category_id %r; known: %s"
                             % (where, category_id, ", ".join("%r %s" % item for item in categories.items())))
-        if boxes_too and (is_bad or not min(annotation["bbox"][2:]) > 0):
-            problems.append("%s (%s): bbox x y width height = %s is empty, not four numbers or outside the image of "
-                            "%d x %d pixels; correct or remove it"
-                            % (where, name, _as_given(annotation), width, height))
+        if box_problem:
+            problems.append(f"{where} ({name}): bbox x y width height = {_as_given(annotation)} {box_problem}")
     return problems
+
+
+def _box_problems(annotations, width, height):
+    """For each annotation what is wrong with its bbox, and what to do; '' for nothing."""
+    given = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    bad = bad_boxes(boxes_of(annotations), width, height) | ~(given[:, 2:] > 0).all(axis=1)
+    fractions = look_like_fractions(np.hstack((given[:, :2], given[:, :2] + given[:, 2:])))
+    problems = np.where(bad, "is empty, not four numbers or outside the image of %d x %d pixels; correct or remove it"
+                        % (width, height), "")
+    return np.where(fractions, "looks like fractions of the image; expected pixels; multiply x and width by %d, y and "
+                               "height by %d" % (width, height), problems).tolist()
 
 
 def _as_given(annotation):
@@ -100,10 +109,7 @@ def _load(path, annotated):
 
 def _load_json(path):
     try:
-        with open(path, "rb") as f:
-            encoding = json.detect_encoding(f.read(4))      # some editors begin a file with a mark
-        with open(path, encoding=encoding) as f:
-            return json.load(f)
+        return load_json(path)
     except FileNotFoundError:
         raise UserError("annotation file %s does not exist; download or link the data set there, see data/README.md"
                         % path) from None

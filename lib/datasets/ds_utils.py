@@ -55,6 +55,16 @@ def bad_boxes(boxes, width, height):
     return ~sound               # a comparison with nan is False, so nan is bad
 
 
+def look_like_fractions(boxes):
+    """(N,) bool: boxes (N, 4) [x1 y1 x2 y2] lie in 0 to 1 and are not whole numbers: parts of the image's width and
+    height, not pixels, 0-based or 1-based.
+
+    A hundredth more to both sides is what rounding adds.
+    """
+    within = (boxes > -0.01).all(axis=1) & (boxes < 1.01).all(axis=1) & (boxes < 1).any(axis=1)
+    return within & (boxes != np.round(boxes)).any(axis=1)
+
+
 def one_a_row(values, columns, num_columns):
     """(R, num_columns) csr with values[r] at columns[r] of row r, where it is not 0."""
     found = values != 0

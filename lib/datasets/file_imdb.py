@@ -16,8 +16,8 @@ from datasets.proposals import find_proposals, load_proposals
 
 class file_imdb(imdb):
     """A subclass gives, for an index of image_index, _image_file(index) and _read_annotation(index) -> (entry of the gt
-    roidb, how many boxes were clipped), _gt_key(), the content key of all its annotations, and _source_files(), the
-    paths of its annotations and lists.
+    roidb, how many boxes were clipped), _gt_key(), the content key of all its annotations, _source_files(), the paths
+    of its annotations and lists, and _layout.annotated.
 
     proposals: path of the proposal file without its extension, one of datasets.proposals.LOADERS.
     config: min_size (of a proposal, pixels), top_k (the first so many proposals of an image; None: all), rpn_file
@@ -44,6 +44,10 @@ class file_imdb(imdb):
 
     def image_hashes(self):
         return existing_hashes([self._image_file(index) for index in self._image_index], self.name + " hashes")
+
+    @property
+    def annotated(self):
+        return self._layout.annotated
 
     @property
     def proposals_path(self):
@@ -139,6 +143,9 @@ class file_imdb(imdb):
         clipped = 0
         for i, (name, entry) in enumerate(zip(self.proposal_names(), gt_roidb)):
             size = entry["width"], entry["height"]
+            if _are_fractions(box_list[i]):
+                raise UserError(f"proposal file {path}, image {name}: its boxes look like fractions of the image; "
+                                f"expected pixels; multiply x by {size[0]} and y by {size[1]}")
             bad = np.where(bad_boxes(box_list[i], *size))[0]
             if len(bad):
                 first = " ".join("%g" % x for x in box_list[i][bad[0]])
@@ -167,3 +174,8 @@ class file_imdb(imdb):
                 if len(dets) and not np.isfinite(dets).all():
                     raise UserError("%s: detections of class %s in image %s are not finite numbers; test again"
                                     % (self.name, name, index))
+
+
+def _are_fractions(boxes):
+    """Whether proposals (R, 4), already 0-based, were fractions of the image: they lie in one pixel."""
+    return len(boxes) > 0 and -2.01 < boxes.min() and boxes.max() < 1.01 and bool((boxes != np.round(boxes)).any())

@@ -60,6 +60,11 @@ class imdb:
         return len(self._image_index)
 
     @property
+    def annotated(self):
+        """Whether its annotations are public."""
+        return True
+
+    @property
     def roidb_handler(self):
         return self._roidb_handler
 

@@ -10,7 +10,6 @@
 order is a key of ORDERS, first_pixel the number of the first row and column (0, the default, or 1).  What our own tools
 write, a .mat or an .npz, also has `image_sha256`, the hash of each image file that the boxes were made from.
 """
-import json
 import os
 import pickle
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 from utils.errors import UserError
 
 from datasets.proposals_mat import load_mat
+from datasets.text_files import load_json
 
 ORDERS = {"x1 y1 x2 y2": (0, 1, 2, 3), "y1 x1 y2 x2": (1, 0, 3, 2), "x y w h": (0, 1, 2, 3)}
 REMEDY = "tools/propose.py makes those of this image set, after you move away a file that it did not write"
@@ -102,8 +102,7 @@ def _load_npz(path, names):
 
 def _load_json(path, names):
     try:
-        with open(path) as f:
-            tree = json.load(f)
+        tree = load_json(path)
         order, first_pixel, boxes = tree["order"], tree.get("first_pixel", 0), dict(tree["boxes"])
         missing = [name for name in names if name not in boxes]
         if missing:

@@ -1,5 +1,6 @@
 """Text of lists and annotation files, in the encodings that users' programs write."""
 import codecs
+import json
 import re
 import unicodedata
 
@@ -46,6 +47,14 @@ def read_xml(path: str) -> str:
         raise UserError(f"annotation {path} declares the encoding '{encoding}', but is not in it; declare the encoding "
                         "that it has, or save it as UTF-8")
     return text
+
+
+def load_json(path: str):
+    """What the JSON file holds; in UTF-8, 16 or 32, with or without a byte order mark.  As json.load, and OSError."""
+    with open(path, "rb") as f:
+        encoding = json.detect_encoding(f.read(4))
+    with open(path, encoding=encoding) as f:
+        return json.load(f)
 
 
 def is_printed_text(text) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from utils.errors import UserError
 
-from datasets.ds_utils import bad_boxes
+from datasets.ds_utils import bad_boxes, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag
 from datasets.text_files import read_xml
 
@@ -47,15 +47,25 @@ def object_problems(filename, objects, width, height, class_to_ind):
     """One line for every object of parse_rec with an unknown class or a box that is not inside its image."""
     problems = []
     known = ", ".join(name for name, ind in class_to_ind.items() if ind > 0)
-    for number, obj in enumerate(objects, start=1):
+    box_problems = _box_problems([obj["bbox"] for obj in objects], width, height)
+    for number, (obj, box_problem) in enumerate(zip(objects, box_problems), start=1):
         where = "annotation %s, object %d" % (filename, number)
         if class_to_ind.get(obj["name"], 0) == 0:
             problems.append("%s: unknown class '%s'; known classes: %s" % (where, obj["name"], known))
-        if bad_boxes(np.array([obj["bbox"]]) - 1, width, height)[0]:
-            problems.append("%s (%s): box xmin ymin xmax ymax = %s is inverted, not a number or outside the image of "
-                            "%d x %d pixels; correct or remove it"
-                            % (where, obj["name"], " ".join("%g" % x for x in obj["bbox"]), width, height))
+        if box_problem:
+            numbers = " ".join("%g" % x for x in obj["bbox"])
+            problems.append(f"{where} ({obj['name']}): box xmin ymin xmax ymax = {numbers} {box_problem}")
     return problems
+
+
+def _box_problems(boxes, width, height):
+    """For each [xmin ymin xmax ymax], 1-based, what is wrong with it, and what to do; '' for nothing."""
+    boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    problems = np.where(bad_boxes(boxes - 1, width, height), "is inverted, not a number or outside the image of "
+                        "%d x %d pixels; correct or remove it" % (width, height), "")
+    whole = (boxes == [0, 0, 1, 1]).all(axis=1)         # of pixels it would begin outside the image
+    return np.where(look_like_fractions(boxes) | whole, "looks like fractions of the image; expected pixels, counted "
+                    "from 1; multiply xmin and xmax by %d, ymin and ymax by %d" % (width, height), problems).tolist()
 
 
 def _read_root(filename):

@@ -4,6 +4,7 @@ import os
 import caffe
 import cv2
 import numpy as np
+from datasets.check import tell_images_without_objects
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 from utils.progress import progress
@@ -187,6 +188,7 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with nccl.root_first():
         roidb = imdb.gt_roidb() if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
+    tell_images_without_objects(imdb, roidb, share=1)
     all_boxes = [[] for _ in range(imdb.num_classes)]
     finite = FiniteCheck(net)
     for i in progress(range(nccl.rank, len(imdb.image_index), nccl.count), "test " + imdb.name, unit="im"):

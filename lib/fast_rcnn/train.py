@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 
 import caffe
 import numpy as np
+from datasets.check import tell_images_without_objects
 from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
 from training.conditions import conditions_of, tell_changes
@@ -34,6 +35,7 @@ def get_training_roidb(imdb):
     """The roidb of an imdb, with mirrored copies (cfg.TRAIN.USE_FLIPPED), ready for minibatches."""
     check_cfg("TRAIN")
     print("%s: %d images, %d classes: %s" % (imdb.name, imdb.num_images, imdb.num_classes, ", ".join(imdb.classes)))
+    tell_images_without_objects(imdb, imdb.roidb, share=0.5)
     if cfg.TRAIN.USE_FLIPPED:
         imdb.append_flipped_images()
     prepare_roidb(imdb)

@@ -210,3 +210,23 @@ def test_a_bad_box_of_a_difficult_object_is_named(folder, box, words):
                    "<xmin>%d</xmin><ymin>%d</ymin><xmax>%d</xmax><ymax>%d</ymax>" % box)
     folder.xml.write_text(folder.xml.read_text().replace("<difficult>0", "<difficult>1", 1))
     folder.only_problem("object 1 (red)", words)
+
+
+# ---- coordinates of another kind -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("box", [(0.17, 0.2, 0.5, 0.7), (0, 0, 1, 0.5), (-0.001, 0.5, 0.25, 1.002), (0, 0, 1, 1),
+                                 (0.5, 0.5, 1, 1)])
+def test_fractions_of_the_image_are_a_problem(own_root, box):
+    """They became a box of one pixel at the corner."""
+    folder = Folder(own_root / "toy", [GREEN, ("red", box)])
+    folder.only_problem("object 2 (red)", " ".join("%g" % x for x in box) + " looks like fractions of the image",
+                        "expected pixels", "multiply xmin and xmax by 120, ymin and ymax by 100")
+
+
+@pytest.mark.parametrize("box, right", [
+    ((1, 1, 1, 1), [0, 0, 0, 0]), ((0, 0, 0, 0), [0, 0, 0, 0]), ((1, 1, 2, 2), [0, 0, 1, 1]), ((0, 0, 1.5, 1.5), [0, 0, .5, .5]),
+    ((0.5, 0.5, 20.5, 30), [0, 0, 19.5, 29])])
+def test_small_boxes_at_the_corner_are_read(own_root, box, right):
+    folder = Folder(own_root / "toy", [("red", box)])
+    assert check_imdb(folder.imdb()) == []
+    np.testing.assert_array_equal(folder.imdb().gt_roidb()[0]["boxes"], [right])

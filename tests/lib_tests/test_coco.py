@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from datasets.check import check_imdb, require_trainable
+from datasets.check import check_imdb, require_trainable, tell_images_without_objects
 from datasets.factory import get_imdb, list_imdbs
 from roi_data_layer.minibatch import get_allrois_minibatch, get_minibatch
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
@@ -251,6 +251,8 @@ def test_test_sets_are_not_scored(own_root, tmp_path, capsys, split, year):
     official(own_root, split + year, "image_info")
     imdb = get_imdb("coco_%s_%s" % (year, split))
     assert [len(entry["boxes"]) for entry in imdb.gt_roidb()] == [0, 0, 0]
+    tell_images_without_objects(imdb, imdb.gt_roidb(), share=1)
+    assert "have no object" not in capsys.readouterr().out
     assert imdb.evaluate_detections([[np.array([[1, 2, 3, 4, 0.5]])] * 3] * 4, str(tmp_path)) is None
     assert "no public annotations" in capsys.readouterr().out and not (tmp_path / "ap.json").exists()
     results = json.loads((tmp_path / "results" / ("detections_%s%s_results.json" % (split, year))).read_text())

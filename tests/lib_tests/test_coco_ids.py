@@ -259,3 +259,24 @@ def test_a_root_category_that_has_annotations_is_refused(json_file):
         tree["categories"].insert(0, ROOT)
         tree["annotations"][0]["category_id"] = 0
     require_one_line(lambda: load(json_file, change), "class names must differ")
+
+
+# ---- coordinates of another kind -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("bbox", [[.2, .2, .3, .3], [0, 0, 1, .5], ["0.2", "0.2", "0.8", "0.8"], [.5, .25, .502, .75]])
+def test_fractions_of_the_image_are_a_problem(json_file, bbox):
+    """They became a box of one pixel at the corner."""
+    imdb = load(json_file, set_of("annotations", 1, bbox=bbox))
+    problem, = check_imdb(imdb)
+    for word in ("annotation 1 of image a.jpg (green)", "%g %g %g %g looks like fractions" % tuple(map(float, bbox)),
+                 "expected pixels", "multiply x and width by 120, y and height by 100"):
+        assert word in problem, problem
+    require_one_line(imdb.gt_roidb, problem)
+
+
+@pytest.mark.parametrize("bbox, right", [([0, 0, 1, 1], [0, 0, 0, 0]), ([0, 0, 2, 2], [0, 0, 1, 1]),
+                                         ([0.5, 0.5, 3, 3.5], [.5, .5, 2.5, 3]), ([10.5, 10.5, .5, .5], [10.5] * 4)])
+def test_small_boxes_are_read(json_file, bbox, right):
+    imdb = load(json_file, set_of("annotations", 1, bbox=bbox))
+    assert check_imdb(imdb) == []
+    np.testing.assert_array_equal(imdb.gt_roidb()[0]["boxes"][1], right)

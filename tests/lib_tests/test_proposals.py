@@ -183,3 +183,19 @@ def test_bad_json(tmp_path, text, words):
     with pytest.raises(UserError, match=words) as caught:
         load_proposals(str(tmp_path / "p.json"), ["a"])
     assert "p.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("order, first_pixel", [("x1 y1 x2 y2", 0), ("y1 x1 y2 x2", 1), ("x y w h", 0), ("x y w h", 1)])
+def test_proposals_as_fractions_of_the_image_are_named(imdb, order, first_pixel):
+    """They were clipped to one pixel at the corner, and left out as small."""
+    imdb.mat.unlink()
+    boxes = {"a": [[.1, .1, .9, .8], [0, 0, 1, 1]], "b": [[5, 5, 30, 30]]}
+    text = json.dumps({"order": order, "first_pixel": first_pixel, "boxes": boxes})
+    imdb.mat.with_suffix(".json").write_bytes(text.encode("utf-8-sig"))
+    with pytest.raises(UserError, match="json, image a: its boxes look like fractions.*multiply x by 80 and y by 60"):
+        imdb.roidb  # noqa: B018
+
+
+def test_proposals_of_whole_pixels_at_the_corner_are_read(imdb):
+    write_proposals_mat(imdb.mat, {"a": np.array([[1, 1, 1, 1], [1, 1, 2, 2]]), "b": np.array([[1, 1, 30, 30]])})
+    assert [len(entry["boxes"]) for entry in imdb.roidb] == [1, 1]      # those of a are small
