@@ -23,11 +23,11 @@ def item_problems(path: str, what: str, items: list, name_key: str) -> list[str]
             problems.append(f"{where} has no '{missing[0]}'")
             continue
         if not is_id(item["id"]):
-            problems.append(f"{where}: id is {item['id']!r:.40}; expected a whole number or text; give it an id of its "
-                            "own")
+            problems.append(f"{where}: id is {item['id']!r:.40}; expected a whole number or text; give it "
+                            "an id of its own")
         if not _is_name(item[name_key], what):
-            problems.append(f"{where}: {name_key} is {item[name_key]!r:.40}; expected text that can name a file; "
-                            "correct it")
+            problems.append(f"{where}: {name_key} is {item[name_key]!r:.40}; expected text that can name "
+                            "a file; correct it")
     return problems
 
 
@@ -35,7 +35,8 @@ def kind_problems(paths: list[str], what: str, items: list) -> list[str]:
     """A line where ids of `items` are alike, and one where some are numbers and some are text."""
     source, ids = " + ".join(paths), [item["id"] for item in items]
     twice = [id_ for id_, count in Counter(ids).items() if count > 1]
-    problems = [f"annotation file {source}: two of its {what} have the id {id_}; give each its own" for id_ in twice]
+    problems = [f"annotation file {source}: two of its {what} have the id {id_}; give each its own"
+                for id_ in twice]
     text = [id_ for id_ in ids if isinstance(id_, str)]
     if text and len(text) < len(ids):
         number = next(id_ for id_ in ids if not isinstance(id_, str))

@@ -61,7 +61,10 @@ def look_like_fractions(boxes):
 
     A hundredth more to both sides is what rounding adds.
     """
-    within = (boxes > -0.01).all(axis=1) & (boxes < 1.01).all(axis=1) & (boxes < 1).any(axis=1)
+    in_first_pixel = (boxes < 1).any(axis=1)
+    if not in_first_pixel.any():
+        return in_first_pixel
+    within = in_first_pixel & ((boxes > -0.01) & (boxes < 1.01)).all(axis=1)
     return within & (boxes != np.round(boxes)).any(axis=1)
 
 

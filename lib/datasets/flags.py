@@ -32,7 +32,7 @@ def flag_problem(where: str, tag: str, value) -> str:
 
 
 def unknown_words_lines(words: list) -> list[str]:
-    """words: (tag, text) of the flags of a data set that are unknown words -> a line that counts them, or none."""
+    """A line that counts the words, (tag, text) of the flags of a data set that are unknown, or none."""
     if not words:
         return []
     counts = Counter(words).most_common()

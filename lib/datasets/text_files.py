@@ -7,50 +7,68 @@ import unicodedata
 from utils.errors import UserError
 
 # The longer mark first: the one of utf-32-le begins with that of utf-16-le.
-BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"),
+                    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
                     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-XML_WITHOUT_MARK = ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"), (b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
+FIRST_BYTES_OF_XML = ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"),
+                      (b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
 DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
+XML_REMEDY = "declare the encoding that it has, or save it as UTF-8"
 
 
 def read_lines(path: str) -> list[str]:
-    """The lines of a list, stripped, without the empty ones; UTF-8, or UTF-16 and UTF-32 with a byte order mark."""
+    """The lines of a list, stripped, without the empty ones.
+
+    UTF-8, or UTF-16 and UTF-32 with a byte order mark; marks inside, of files that were joined, are
+    left out.
+    """
     encoding, data = _without_mark(_read(path))
+    encoding = encoding or "utf-8"
     try:
-        text = data.decode(encoding or "utf-8")
+        text = data.decode(encoding).replace("\ufeff", "")
     except UnicodeDecodeError as e:
-        raise UserError("%s is not %s (%s); save it as UTF-8" % (path, (encoding or "utf-8").upper(), e)) from None
+        raise UserError(f"{path} is not {encoding.upper()} ({e}); save it as UTF-8") from None
     lines = re.split(r"\r\n|\r|\n", text)
     for number, line in enumerate(lines, start=1):
         if "\0" in line:
-            raise UserError(f"{path}, line {number}: has a NUL byte, expected text; save the list as UTF-8")
+            raise UserError(f"{path}, line {number}: has a NUL byte, expected text; save it as UTF-8")
     return [line.strip() for line in lines if line.strip()]
 
 
 def read_xml(path: str) -> str:
-    """The text of an annotation file: decoded by its byte order mark, by its first bytes, or as it declares."""
+    """The text of an annotation file, decoded by its byte order mark or first bytes, or as it declares."""
     try:
         encoding, data = _without_mark(_read(path))
     except FileNotFoundError:
-        raise UserError(f"annotation {path} does not exist; add it or take its image out of the image set") from None
+        raise UserError(f"annotation {path} does not exist; add it or take its image out of the image "
+                        "set") from None
     declared = DECLARED.match(data)
-    encoding = encoding or _first_bytes(data) or (declared.group(1).decode("latin-1") if declared else "utf-8")
-    try:
-        text = data.decode(encoding)
-    except LookupError:
-        raise UserError(f"annotation {path} declares the encoding '{encoding}', which is unknown; save it as UTF-8, or "
-                        "declare the encoding that it has") from None
-    except ValueError as e:
-        raise UserError(f"annotation {path} is not {encoding} ({e}); declare the encoding that it has, or save it as "
-                        "UTF-8") from None
-    if declared and not text.lstrip().startswith("<?xml"):      # its declaration could be read without decoding
-        raise UserError(f"annotation {path} declares the encoding '{encoding}', but is not in it; declare the encoding "
-                        "that it has, or save it as UTF-8")
+    if encoding is None and declared:
+        return _decode_as_declared(path, data, declared.group(1).decode("latin-1").strip())
+    return _decode(path, data, encoding or _encoding_of_first_bytes(data) or "utf-8")
+
+
+def _decode_as_declared(path, data, encoding):
+    """The text of XML whose declaration can be read before it is decoded."""
+    text = _decode(path, data, encoding)
+    if not text.lstrip().startswith("<?xml"):
+        raise UserError(f"annotation {path} declares the encoding '{encoding}', but is not in it; "
+                        f"{XML_REMEDY}")
     return text
 
 
+def _decode(path, data, encoding):
+    try:
+        return data.decode(encoding)
+    except LookupError:
+        raise UserError(f"annotation {path} declares the encoding '{encoding}', which is unknown; "
+                        f"{XML_REMEDY}") from None
+    except ValueError as e:
+        raise UserError(f"annotation {path} is not {encoding} ({e}); {XML_REMEDY}") from None
+
+
 def load_json(path: str):
-    """What the JSON file holds; in UTF-8, 16 or 32, with or without a byte order mark.  As json.load, and OSError."""
+    """What a JSON file in UTF-8, 16 or 32 holds, with or without a byte order mark; errors as json.load's."""
     with open(path, "rb") as f:
         encoding = json.detect_encoding(f.read(4))
     with open(path, encoding=encoding) as f:
@@ -58,9 +76,10 @@ def load_json(path: str):
 
 
 def is_printed_text(text) -> bool:
-    """Whether it is a str that can name a file and stand on a line: not blank, no NUL, no other control character."""
+    """Whether it is a str that can name a file and stand on a line: not blank, no NUL or other control
+    character, no half of a surrogate pair."""
     return isinstance(text, str) and bool(text.strip()) and not any(
-        unicodedata.category(c) in ("Cc", "Cs") for c in text)      # Cs: half a character, which no file can hold
+        unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def _read(path):
@@ -81,6 +100,6 @@ def _without_mark(data):
     return None, data
 
 
-def _first_bytes(data):
-    """The encoding of XML that has more than one byte a character and no mark; otherwise None."""
-    return next((encoding for first, encoding in XML_WITHOUT_MARK if data.startswith(first)), None)
+def _encoding_of_first_bytes(data):
+    """The encoding of XML that has several bytes a character and no mark; otherwise None."""
+    return next((name for first, name in FIRST_BYTES_OF_XML if data.startswith(first)), None)

@@ -35,11 +35,12 @@ def read_annotation(filename: str) -> Annotation:
     """An annotation file whose flags may be wrong; UserError where it cannot be read at all."""
     elements = _read_root(filename).findall("object")
     objects = [_parse_object(element) for element in elements]
-    flags = [(number, obj["name"], tag, element.findtext(tag))
-             for number, (element, obj) in enumerate(zip(elements, objects), start=1) for tag in FLAGS]
-    problems = [flag_problem(f"annotation {filename}, object {number} ({name})", tag, text)
-                for number, name, tag, text in flags if read_flag(text) is None]
-    words = [(tag, text.strip()) for _, _, tag, text in flags if is_unknown_word(text)]
+    flags = [(f"object {number} ({obj['name']})", tag, text)
+             for number, (element, obj) in enumerate(zip(elements, objects), start=1) for tag in FLAGS
+             if (text := element.findtext(tag)) not in (None, "0", "1")]
+    problems = [flag_problem(f"annotation {filename}, {which}", tag, text)
+                for which, tag, text in flags if read_flag(text) is None]
+    words = [(tag, text.strip()) for _, tag, text in flags if is_unknown_word(text)]
     return Annotation(objects, problems, words)
 
 
@@ -61,11 +62,15 @@ def object_problems(filename, objects, width, height, class_to_ind):
 def _box_problems(boxes, width, height):
     """For each [xmin ymin xmax ymax], 1-based, what is wrong with it, and what to do; '' for nothing."""
     boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    problems = np.where(bad_boxes(boxes - 1, width, height), "is inverted, not a number or outside the image of "
-                        "%d x %d pixels; correct or remove it" % (width, height), "")
+    bad = bad_boxes(boxes - 1, width, height)
     whole = (boxes == [0, 0, 1, 1]).all(axis=1)         # of pixels it would begin outside the image
-    return np.where(look_like_fractions(boxes) | whole, "looks like fractions of the image; expected pixels, counted "
-                    "from 1; multiply xmin and xmax by %d, ymin and ymax by %d" % (width, height), problems).tolist()
+    fractions = look_like_fractions(boxes) | whole
+    if not (bad | fractions).any():
+        return [""] * len(boxes)
+    problems = np.where(bad, "is inverted, not a number or outside the image of %d x %d pixels; correct or remove it"
+                        % (width, height), "")
+    return np.where(fractions, "looks like fractions of the image; expected pixels, counted from 1; multiply xmin and "
+                    "xmax by %d, ymin and ymax by %d" % (width, height), problems).tolist()
 
 
 def _read_root(filename):

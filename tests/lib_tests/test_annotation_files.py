@@ -69,7 +69,7 @@ def test_xml_without_a_declaration_may_have_a_byte_order_mark(folder):
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "", "x" * 999])
 def test_an_unknown_encoding_is_named(folder, encoding):
     folder.xml.write_text(DECLARATION % encoding + folder.xml.read_text())
-    folder.only_problem("declares the encoding '%s', which is unknown" % encoding, "save it as UTF-8")
+    folder.only_problem("declares the encoding '%s', which is unknown" % encoding.strip(), "save it as UTF-8")
 
 
 @pytest.mark.parametrize("declared, stored, words", [
@@ -101,6 +101,11 @@ def test_lists_with_a_byte_order_mark_are_read(folder, encoding):
     annotations = str(folder.path / "Annotations" / "{:s}.xml")
     assert voc_eval(str(folder.path / "det_{:s}.txt"), annotations, str(folder.path / "ImageSets/Main/trainval.txt"), "red",
                     str(folder.path / "cache"))[2] == 1
+
+
+def test_byte_order_marks_of_joined_lists_are_left_out(folder):
+    folder.path.joinpath("classes.txt").write_text("\ufeffred\n\ufeffgreen\n", encoding="utf-8")
+    assert folder.imdb().classes == ("__background__", "red", "green")
 
 
 @pytest.mark.parametrize("name", ["a/b", "a\x07b", "__background__"])

@@ -165,6 +165,15 @@ def test_empty_boxes_of_the_official_sets_are_left_out(own_root):
     np.testing.assert_array_equal(entry["boxes"], [[50, 40, 59, 49]])
 
 
+def test_flags_and_categories_of_the_official_sets_are_checked(own_root):
+    path = official(own_root)
+    edit_json(path, lambda tree: tree["annotations"].extend(
+        {"image_id": 20, "category_id": category, "bbox": [5, 5, 9, 9], "area": 81, "iscrowd": crowd, "id": 99}
+        for category, crowd in ((1, 2), (55, 0))))
+    flag, category = check_imdb(get_imdb("coco_2014_train"))
+    assert "annotation 99: iscrowd is 2" in flag and "unknown category_id 55" in category
+
+
 def test_missing_files_of_the_official_sets(own_root):
     with pytest.raises(UserError, match="instances_minival2014.json does not exist.*data/README.md"):
         get_imdb("coco_2014_minival")
