@@ -37,10 +37,8 @@ def _upgrade_v1_layer(v1, layer, source):
         if field.name in _V1_CHANGED:
             continue
         target = getattr(layer, field.name)
-        if field.is_repeated:
+        if hasattr(target, "MergeFrom"):        # a message, or repeated
             target.MergeFrom(value)
-        elif field.message_type:
-            target.CopyFrom(value)
         else:
             setattr(layer, field.name, value)
     layer.type = v1_type_name(v1.type)
