@@ -53,6 +53,7 @@ MISTAKES = [
     ("train -solver solver.prototxt -weights b", "b: cannot read this caffemodel"),
     ("train -solver solver.prototxt -sigint_effect halt", "-sigint_effect halt: expected one of stop, snapshot, none"),
     ("train -solver solver.prototxt -gpu x", "-gpu x: expected the number of a GPU, several as 0,1, or all"),
+    ("train -solver solver.prototxt -gpu 3,3", "-gpu 3,3: expected different numbers below"),
     ("train -solver net.prototxt", "not a valid SolverParameter"),
     ("test -model net.prototxt", "need model weights to score: -weights"),
     ("test -weights x", "need a model definition: -model"),

@@ -5,9 +5,14 @@ import re
 import caffe
 import numpy as np
 import pytest
+from caffe import common
+from caffe.commands.flags import Flags
+from caffe.commands.train_processes import started
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from support.caffe_command import NET, signal_layer, write_solver
+from support.ranks import run_ranks
+from support.train_command_ranks import note_rank, train_until_one_stops
 
 
 def messages(err):
@@ -193,3 +198,22 @@ I0101 00:00:01.250000  9 sgd_solver.cpp:112] Iteration 2, lr = 1e-05
     assert (tmp_path / "c.log.train").read_text().split() == [
         "NumIters;Seconds;LearningRate;a/loss", "0.0;1.0;0.1;8.5e-05", "2.0;3.25;0.1;nan"]
     assert (tmp_path / "c.log.test").read_text().split()[1] == "0.0;0.5;nan;0.5"
+
+
+def test_several_processes_stop_together(tmp_path):
+    codes, said, err = run_ranks(2, train_until_one_stops, tmp_path)
+    assert codes == [0, 0], err
+    assert sorted(said.split("\n")[:2]) == ["0 5", "1 5"]
+    states = sorted(path.name for path in tmp_path.glob("rank*/*.solverstate"))
+    assert states == ["s_iter_2.solverstate", "s_iter_5.solverstate"] and not list(tmp_path.glob("rank1/*.solverstate"))
+
+
+def test_every_gpu_gets_a_process(tmp_path, monkeypatch):
+    for setting in ("solver_count", "solver_rank", "multiprocess"):
+        monkeypatch.setattr(common._State, setting, getattr(common._State, setting))
+    monkeypatch.setenv("NOTES", str(tmp_path))
+    with started(note_rank, Flags(sigint_effect="stop", sighup_effect="none"), None, [0, 1]) as uid:
+        assert uid.startswith("tcp://") and caffe.solver_count() == 2
+    assert (tmp_path / "rank1").read_text() == "1 of 2, tcp://"
+    with started(note_rank, None, None, [0]) as uid:
+        assert uid is None

@@ -1,4 +1,6 @@
 """caffe train: a solver prototxt, from its fillers, from weights or from a snapshot, up to max_iter."""
+import torch
+
 from .. import common
 from ..common import CaffeError, log
 from ..parallel import LostProcess
@@ -56,6 +58,10 @@ def _devices(flags, param):
             raise CaffeError("%s has solver_mode: GPU, which cannot be used (%s); say solver_mode: CPU there"
                              % (flags.solver, e)) from None
         chosen = [param.device_id]
+    count = torch.cuda.device_count()
+    if len(chosen) > 1 and (max(chosen) >= count or len(set(chosen)) < len(chosen)):
+        raise CaffeError("-gpu %s: expected different numbers below %d, as many CUDA devices as there are"
+                         % (flags.gpu, count))
     return chosen
 
 

@@ -3,6 +3,7 @@ import multiprocessing
 from contextlib import contextmanager
 
 from .. import common
+from ..common import CaffeError
 from ..parallel import NCCL
 from .signal_actions import SignalActions
 
@@ -26,6 +27,10 @@ def started(function, flags, param, devices):
     take_rank(0, len(devices))
     try:
         yield uid
+    except BaseException:
+        for process in others:      # they may wait for this one
+            process.terminate()
+        raise
     finally:
         for process in others:
             process.join()
@@ -41,7 +46,10 @@ def take_rank(rank, count):
 def _run_rank(function, rank, uid, flags, param, devices):
     take_rank(rank, len(devices))
     with SignalActions(flags.sigint_effect, flags.sighup_effect) as actions:
-        function(rank, uid, flags, param, devices, actions)
+        try:
+            function(rank, uid, flags, param, devices, actions)
+        except CaffeError:      # which rank 0 meets, and tells, too
+            raise SystemExit(1) from None
 
 
 def join(solver, uid):
