@@ -46,6 +46,7 @@ def plain(net_name, folder, sizes, steps):
 
 
 def main():
+    caffe.keep_freed_memory()       # as the tools
     net_name, method, precision, folder, *numbers = sys.argv[1:]
     height, width, rois, steps = map(int, numbers)
     caffe.set_log_level(2)

@@ -122,6 +122,7 @@ def _layer_table(seconds, net_name, name):
 
 
 def main():
+    caffe.keep_freed_memory()       # as the tools
     args = parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("error: benchmarks/gpu.py: PyTorch %s finds no CUDA device; it needs one and a CUDA build of "

@@ -113,6 +113,7 @@ def check_files(args, path):
 
 
 def main():
+    caffe.keep_freed_memory()       # as the tools
     args = parse_args()
     caffe.set_log_level(1)
     if args.threads:

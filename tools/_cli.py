@@ -81,6 +81,7 @@ def run(main):
 
     So do errors of the machine and of files that the user named; other OSErrors keep their traceback.
     """
+    caffe.keep_freed_memory()
     try:
         main()
         sys.stdout.flush()

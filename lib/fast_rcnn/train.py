@@ -105,7 +105,7 @@ class SolverWrapper:
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
         check_settings(net_param)
         check_rpn_settings(net_param)
-        losses, self._annotator = loss_blobs(net_param), annotator(net_param)
+        losses, self._annotator, self._net_name = loss_blobs(net_param), annotator(net_param), net_param.name
         self._bbox_pred = self.bbox_means = self.bbox_stds = None
         if cfg.TRAIN.BBOX_REG:
             self.bbox_means, self.bbox_stds = add_bbox_regression_targets(roidb)
@@ -137,6 +137,7 @@ class SolverWrapper:
         ends leaves a snapshot too, and a caffe.LostProcess.  Returns the snapshots' paths.
         """
         paths, agreed, solver, every = [], None, self.solver, cfg.TRAIN.SNAPSHOT_ITERS
+        caffe.log("Solving %s" % self._net_name)    # the line from which log parsers count seconds
         with StopSignals(patient=self._nccl.count > 1) as stop, self._rescued():
             for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
                 self._iterate()

@@ -10,7 +10,8 @@ from caffe.host_memory import Trimmer
 # In a process of its own, whose memory holds nothing else: arrays, every other one freed, then all.
 PROGRAM = """
 import torch
-from caffe.host_memory import Trimmer, resident_bytes
+from caffe.host_memory import Trimmer, keep_freed_memory, resident_bytes
+keep_freed_memory()
 MB = 1 << 20
 arrays = lambda count: [torch.ones(MB // 4) for _ in range(count)]
 first = arrays(300)

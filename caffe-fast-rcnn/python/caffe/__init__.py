@@ -20,6 +20,7 @@ from .common import (
     solver_count,
     solver_rank,
 )
+from .host_memory import keep_freed_memory
 from .layer import Layer, layer_type_list
 from .net import Net
 from .parallel import NCCL, LostProcess
@@ -37,7 +38,7 @@ __version__ = "1.0.0"
 __all__ = [
     "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Layer", "LostProcess", "NCCL",
     "NesterovSolver", "Net", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "device_name", "get_solver",
-    "layer_type_list", "layer_types", "precision", "proto", "set_deterministic", "set_device", "set_log_level",
-    "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
-    "set_solver_rank", "solver_count", "solver_rank",
+    "keep_freed_memory", "layer_type_list", "layer_types", "precision", "proto", "set_deterministic", "set_device",
+    "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed",
+    "set_solver_count", "set_solver_rank", "solver_count", "solver_rank",
 ]

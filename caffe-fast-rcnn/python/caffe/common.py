@@ -12,10 +12,6 @@ import sys
 import numpy as np
 import torch
 
-from .host_memory import keep_freed_memory
-
-keep_freed_memory()
-
 
 class CaffeError(Exception):
     """A mistake in a prototxt, a weight file or a call; one line: who, expected, got, remedy."""

@@ -56,6 +56,8 @@ class Solver:
         self.iter, self._current_step, self._callbacks, self._nccl = 0, 0, [], None
         self._trimmer = Trimmer()
         self.in_last_pass = False       # of the iter_size passes of an iteration
+        self.action_function = None     # asked after each iteration and test pass: None, "snapshot" or "stop"
+        self._stopped = False
         self._losses = deque(maxlen=self.param.average_loss)
         self.net = Net(self._train_net_param(), phase=common.TRAIN, level=self.param.train_state.level,
                        stages=list(self.param.train_state.stage))
@@ -98,12 +100,17 @@ class Solver:
 
     def solve(self, resume_file=None):
         """Train up to max_iter, with the snapshots, tests and log lines the prototxt asks for."""
+        log("solver.cpp:279", "Solving %s" % self.net.name)
+        log("solver.cpp:280", "Learning Rate Policy: %s" % self.param.lr_policy)
         if resume_file:
             self.restore(resume_file)
         self.step(self.param.max_iter - self.iter)
         written = self.param.snapshot and self.iter % self.param.snapshot == 0
         if self.param.snapshot_after_train and not written and not common.solver_rank():
             self.snapshot()
+        if self._stopped:
+            log("solver.cpp:295", "Optimization stopped early.")
+            return
         if self._display:           # what the last update led to
             self._losses.append(self.net.forward_from_to())
             self._log_loss()
@@ -112,22 +119,35 @@ class Solver:
         log("solver.cpp:321", "Optimization Done.")
 
     def step(self, iters):
-        """Train `iters` iterations of iter_size passes each."""
+        """Train `iters` iterations of iter_size passes each, fewer when `action_function` says "stop"."""
+        self._stopped = False
         for _ in range(iters):
             self._test_if_due()
+            if self._stopped:
+                return
             self.net.clear_param_diffs()
             for on_start, _ready in self._callbacks:
                 on_start()
             self._losses.append(self._forward_backward())
             if self._display:
                 self._log_loss()
+                log_outputs(self.net, "Train", "solver.cpp:244")
             for _start, on_gradients_ready in self._callbacks:
                 if on_gradients_ready:
                     on_gradients_ready()
             self.apply_update()
             self.iter += 1
-            if self.param.snapshot and self.iter % self.param.snapshot == 0 and not common.solver_rank():
+            asked = self._asked_action()
+            due = self.param.snapshot and self.iter % self.param.snapshot == 0
+            if (due or asked == "snapshot") and not common.solver_rank():
                 self.snapshot()
+            if self._stopped:
+                return
+
+    def _asked_action(self):
+        action = self.action_function() if self.action_function else None
+        self._stopped = self._stopped or action == "stop"
+        return action
 
     @property
     def _display(self):
@@ -149,7 +169,6 @@ class Solver:
         if self._nccl:
             smoothed, = self._nccl.mean([smoothed])
         log("solver.cpp:228", "Iteration %d, loss = %.6g" % (self.iter, smoothed))
-        log_outputs(self.net, "Train", "solver.cpp:244")
 
     def apply_update(self):
         """Turn the accumulated parameter diffs into an update of the weights."""
@@ -203,13 +222,19 @@ class Solver:
 
     def _test_all(self):
         for number, net in enumerate(self.test_nets):
-            self._test(number, net)
+            if not self._stopped:
+                self._test(number, net)
 
     def _test(self, number, net):
         log("solver.cpp:336", "Iteration %d, Testing net (#%d)" % (self.iter, number))
         net.share_with(self.net)
         iters, sums = self.param.test_iter[number], {}
         for _ in range(iters):
+            if not self._nccl and self._asked_action() == "snapshot":   # several processes ask together, in `step`
+                self.snapshot()
+            if self._stopped:
+                log("solver.cpp:390", "Test interrupted.")
+                return
             net.forward_from_to()
             for name in net.outputs:
                 sums[name] = sums.get(name, 0) + net.blobs[name].tensor

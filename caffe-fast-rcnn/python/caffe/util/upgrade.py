@@ -1,6 +1,7 @@
 """Bring nets and solvers of earlier formats to today's: V1 layers, `input` fields, enum solver types."""
 from ..common import CaffeError, log
 from ..proto import caffe_pb2
+from .upgrade_v0 import is_v0, upgrade_v0_net
 
 # V1's enum names whose layer type is not the words joined: SOFTMAX_LOSS -> SoftmaxWithLoss.
 _V1_TYPES = {"ABSVAL": "AbsVal", "ARGMAX": "ArgMax", "BNLL": "BNLL", "HDF5_DATA": "HDF5Data",
@@ -8,13 +9,17 @@ _V1_TYPES = {"ABSVAL": "AbsVal", "ARGMAX": "ArgMax", "BNLL": "BNLL", "HDF5_DATA"
              "SOFTMAX_LOSS": "SoftmaxWithLoss", "TANH": "TanH"}
 # Fields of V1LayerParameter that are not simply carried over by name.
 _V1_CHANGED = {"layer", "type", "blobs", "blobs_lr", "weight_decay", "param", "blob_share_mode"}
+_TRANSFORMED = {"Data": ("data_param",), "ImageData": ("image_data_param",), "WindowData": ("window_data_param",)}
 
 
 def upgrade_net(net_param, source="net"):
     """A copy of `net_param` with `layer` entries only, inputs as Input layers, transform_param where it belongs.
 
-    source: what to name in messages.  Raises CaffeError for a net that mixes formats or is of the V0 format.
+    source: what to name in messages.  Raises CaffeError for a net that mixes formats.
     """
+    if is_v0(net_param):
+        log("upgrade_proto.cpp:21", "Upgrading %s from the V0LayerParameter format" % source)
+        net_param = upgrade_v0_net(net_param, source)
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net_param)
     if out.layers:
@@ -23,24 +28,31 @@ def upgrade_net(net_param, source="net"):
         log("upgrade_proto.cpp:53", "Upgrading %s from the V1LayerParameter format" % source)
         out.ClearField("layers")
         for v1 in net_param.layers:
-            _upgrade_v1_layer(v1, out.layer.add(), source)
+            _upgrade_v1_layer(v1, out.layer.add())
+    _data_transformations(out)
     _inputs_to_layer(out, source)
     _fix_batch_norm(out)
     return out
 
 
-def _upgrade_v1_layer(v1, layer, source):
-    if v1.HasField("layer"):
-        raise CaffeError("%s: layer %r is in the V0 format of 2013; convert it with the upgrade_net_proto tools of "
-                         "Caffe, then load the result" % (source, v1.layer.name))
+def _data_transformations(net):
+    """scale, mean_file, crop_size and mirror were settings of the data layers; now they are transform_param's."""
+    for layer in net.layer:
+        for message in _TRANSFORMED.get(layer.type, ()):
+            old = getattr(layer, message)
+            for name in ("scale", "mean_file", "crop_size", "mirror"):
+                if old.HasField(name):
+                    setattr(layer.transform_param, name, getattr(old, name))
+                    old.ClearField(name)
+
+
+def _upgrade_v1_layer(v1, layer):
     for field, value in v1.ListFields():
         if field.name in _V1_CHANGED:
             continue
         target = getattr(layer, field.name)
-        if field.is_repeated:
+        if hasattr(target, "MergeFrom"):        # a message, or repeated
             target.MergeFrom(value)
-        elif field.message_type:
-            target.CopyFrom(value)
         else:
             setattr(layer, field.name, value)
     layer.type = v1_type_name(v1.type)

@@ -5,11 +5,12 @@ in which BlobProto's arrays are bytes, and written straight from their memory: 5
 of a number at a time and several times over in memory.
 """
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import descriptor_pb2, message
 
 from .. import common
 from ..common import CaffeError
 from ..proto import caffe_pb2
+from ..proto.message_classes import file_descriptor, message_class
 from .files import write_atomically
 from .upgrade import v1_type_name
 
@@ -25,10 +26,9 @@ def _bytes_schema():
         if field.name in _ARRAYS:
             field.type, field.label = field.TYPE_BYTES, field.LABEL_OPTIONAL
             field.ClearField("options")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe." + name))
-            for name in ("NetParameter", "SolverState")}
+    messages = file_descriptor(file).message_types_by_name
+    classes = {name: message_class(descriptor, __name__) for name, descriptor in messages.items()}
+    return {name: classes[name] for name in ("NetParameter", "SolverState")}
 
 
 _BYTES = _bytes_schema()

@@ -1,0 +1,114 @@
+"""caffe convert_imageset: a list of image files and labels as an LMDB of Datums."""
+import os
+
+import torch
+
+from .. import common
+from ..common import CaffeError, log
+from ..proto import caffe_pb2
+from ..util.datum_images import decode_image, encode_image, resize_image
+from ..util.lmdb_files import DatumWriter
+from .flags import Flag, need_arguments
+
+USAGE = """ROOTFOLDER/ LISTFILE DB_NAME
+
+Each line of LISTFILE is a file's name below ROOTFOLDER, a space and a label (a whole number)."""
+BACKEND = Flag("backend", "lmdb", "data base to use; there is lmdb", ("lmdb",))
+FLAGS = [Flag("gray", False, "treat the images as gray ones"),
+         Flag("shuffle", False, "put the images in a random order"), BACKEND,
+         Flag("resize_width", 0, "width that images are resized to"),
+         Flag("resize_height", 0, "height that images are resized to"),
+         Flag("check_size", False, "check that all images have the same size"),
+         Flag("encoded", False, "keep the images encoded, as in their files"),
+         Flag("encode_type", "", "how to encode them: png, jpg, ... (default: as the file is)")]
+
+
+def run(flags, arguments):
+    """Write the LMDB; files that are no images are named and left out, as by Caffe."""
+    need_arguments(arguments, ("ROOTFOLDER/", "LISTFILE", "DB_NAME"))
+    root, list_file, path = arguments
+    if bool(flags.resize_width) != bool(flags.resize_height) or min(flags.resize_width, flags.resize_height) < 0:
+        raise CaffeError("-resize_width %d -resize_height %d: give both, 1 or more, or neither"
+                         % (flags.resize_width, flags.resize_height))
+    lines = read_list(list_file)
+    if flags.shuffle:
+        log("convert_imageset.cpp:82", "Shuffling data")
+        lines = [lines[i] for i in torch.randperm(len(lines), generator=_cpu_generator())]
+    log("convert_imageset.cpp:85", "A total of %d images." % len(lines))
+    with DatumWriter(path) as db:
+        count = _write(db, root, lines, flags)
+    if not count:
+        raise CaffeError("%s: none of its %d images could be read from %s" % (list_file, len(lines), root))
+    log("convert_imageset.cpp:147", "Processed %d files." % count)
+
+
+def _cpu_generator():
+    generator = torch.Generator()
+    generator.manual_seed(common.generator().initial_seed())
+    return generator
+
+
+def read_list(path):
+    """[(file name, label)] of a list file: the label is what follows a line's last space."""
+    try:
+        with open(path) as f:
+            lines = [line.rstrip() for line in f if line.strip()]
+    except (OSError, UnicodeDecodeError) as e:
+        raise CaffeError("%s: cannot read this list: %s" % (path, getattr(e, "strerror", "it is not text"))) from None
+    pairs = [line.rpartition(" ")[::2] for line in lines]
+    for number, (name, label) in enumerate(pairs, 1):
+        if not name.strip() or not label.lstrip("-").isdecimal():
+            raise CaffeError("%s: entry %d is %r; expected a file name, a space and a label, a whole number"
+                             % (path, number, lines[number - 1]))
+    return [(name.rstrip(), int(label)) for name, label in pairs]
+
+
+def _write(db, root, lines, flags):
+    """Put the images into the data base under keys in order of `lines`; returns how many."""
+    count, first = 0, None
+    for number, (name, label) in enumerate(lines):
+        path = root + name
+        data = _read(path)
+        image = decode_image(data, 1 if flags.gray else 3)
+        if image is None:
+            log("io.cpp:83", "Could not open or find file %s, or it is no image" % path, "E")
+            continue
+        if flags.resize_height:
+            image = resize_image(image, flags.resize_height, flags.resize_width)
+        first = first or image.shape
+        if flags.check_size and image.shape != first:
+            raise CaffeError("-check_size: %s is %dx%dx%d (height, width, channels), the images before it %dx%dx%d; "
+                             "give -resize_height and -resize_width" % (path, *image.shape, *first))
+        db.put("%08d_%s" % (number, name), make_datum(path, data, image, label, flags))
+        count += 1
+        if count % 1000 == 0:
+            log("convert_imageset.cpp:137", "Processed %d files." % count)
+    return count
+
+
+def _read(path):
+    """The bytes of a file, none where it cannot be read."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+def make_datum(path, data, image, label, flags):
+    """The Datum of an image, whose file at `path` holds `data`."""
+    if flags.encoded:       # Caffe states no shape then
+        return caffe_pb2.Datum(label=label, encoded=True, data=_encoded(path, data, image, flags))
+    height, width, channels = image.shape
+    return caffe_pb2.Datum(label=label, channels=channels, height=height, width=width,
+                           data=image.transpose(2, 0, 1).tobytes())     # (H, W, C) -> (C, H, W)
+
+
+def _encoded(path, data, image, flags):
+    """The file's own bytes where they are what is wanted, else the image encoded."""
+    own = os.path.splitext(path)[1].lstrip(".").lower()
+    kind = flags.encode_type.lower() or own
+    if not kind:
+        raise CaffeError("%s: its name does not tell how to encode the image; give -encode_type" % path)
+    same = kind.replace("jpeg", "jpg") == own.replace("jpeg", "jpg")
+    return data if same and not flags.gray and not flags.resize_height else encode_image(image, kind)

@@ -1,0 +1,2 @@
+"""Fixtures of the runtime's tests."""
+from support.caffe_command import run_caffe  # noqa: F401
