@@ -25,13 +25,17 @@ def _voc(folder, year):
 
 
 def _coco(folder):
-    if not (folder / "coco" / "test.json").exists():
-        _make_coco(_voc(folder, "2007"), folder / "coco")
-    return "coco:%s" % (folder / "coco")
+    voc, coco = _voc(folder, "2007"), folder / "coco"
+    made_from = (voc / "settings.json").read_bytes()        # has the hash of all that is in the folder
+    done = coco / "made_from.json"
+    if not done.exists() or done.read_bytes() != made_from:
+        _make_coco(voc, coco)
+        done.write_bytes(made_from)
+    return "coco:%s" % coco
 
 
 def _make_coco(voc, folder):
-    """The VOC folder `voc` as COCO JSONs, with its proposals; test.json is written last."""
+    """The VOC folder `voc` as COCO JSONs, with its proposals."""
     proposals = folder / "selective_search_data"
     proposals.mkdir(parents=True, exist_ok=True)
     shutil.copytree(voc / "JPEGImages", folder / "images", dirs_exist_ok=True)

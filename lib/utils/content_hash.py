@@ -4,6 +4,7 @@ A hash is remembered by the file's device, inode, size, mtime and ctime, so that
 touched, moved or changed.  The memory is a text file, one line a hash, to which each process appends as it goes; lines
 that are not whole are skipped, and the file may be removed at any time.
 """
+import contextlib
 import functools
 import hashlib
 import os
@@ -15,6 +16,7 @@ from utils.progress import progress
 
 MEMORY_FILE = "file_hashes.txt"     # in the folder of derived files
 HEX_DIGITS = 64                     # of a SHA-256
+UNKNOWN = ""
 # The coarsest clock of a file system (FAT's).  A file may change once more within it and keep its times, so the hash of
 # a file that was changed so shortly before is not remembered.  Git calls such an entry racy.
 RACY_NS = 2 * 10 ** 9
@@ -22,31 +24,39 @@ RACY_NS = 2 * 10 ** 9
 
 def file_hash(path: str) -> str:
     """SHA-256 of the bytes of a file, 64 hex digits.  Raises OSError where it cannot be read, as open() does."""
-    known = _recall(path)
-    if known is not None:
-        return known
-    digest, stamp = _read(path)
-    if stamp is not None:
-        _remember(stamp, digest)
-    return digest
+    return _load_memory(_memory_path()).get(_stamp(os.stat(path))) or _hash_files([path])[0]
 
 
 def existing_hashes(paths: list[str], desc: str) -> list[str | None]:
     """file_hash of each file, None where there is none; those that must be read are counted under `desc` on stderr."""
-    known = {path: _recall(path) for path in paths if os.path.exists(path)}
-    unknown = [path for path, digest in known.items() if digest is None]
-    for path in progress(unknown, desc, len(unknown), "files") if unknown else ():
-        known[path] = file_hash(path)
-    return [known.get(path) for path in paths]
+    memory = _load_memory(_memory_path())
+    known = {path: _existing(memory, path) for path in paths}
+    unknown = [path for path, digest in known.items() if digest == UNKNOWN]
+    if unknown:
+        known.update(zip(unknown, _hash_files(progress(unknown, desc, len(unknown), "files"))))
+    return [known[path] for path in paths]
 
 
-def _recall(path):
-    return _load_memory(_memory_path()).get(_stamp(os.stat(path)))
+def _existing(memory, path):
+    """The hash in memory, UNKNOWN where it is not there, None where there is no file."""
+    try:
+        return memory.get(_stamp(os.stat(path)), UNKNOWN)
+    except FileNotFoundError:
+        return None
 
 
-def _remember(stamp, digest):
-    _load_memory(_memory_path())[stamp] = digest
-    _append(_memory_path(), f"{stamp} {digest}\n")
+def _hash_files(paths):
+    """Hashes of files that are read, and remembered where they may be."""
+    memory, digests = _load_memory(_memory_path()), []
+    with _open_memory(_memory_path()) as f:
+        for path in paths:
+            digest, stamp = _read(path)
+            digests.append(digest)
+            if stamp is not None:
+                memory[stamp] = digest
+                with contextlib.suppress(OSError):      # a full disk: it is read again next time
+                    f.write(f"{stamp} {digest}\n".encode())
+    return digests
 
 
 def _memory_path():
@@ -56,7 +66,7 @@ def _memory_path():
 def _read(path):
     """(hash, stamp) of a file; stamp None where the hash must not be remembered by it."""
     start = time.time_ns()
-    with open(path, "rb") as f:
+    with open(path, "rb", buffering=0) as f:
         before = os.fstat(f.fileno())
         digest = hashlib.file_digest(f, "sha256").hexdigest()
         after = os.fstat(f.fileno())
@@ -79,11 +89,13 @@ def _load_memory(path):
     return {stamp: digest for stamp, digest in pairs if len(digest) == HEX_DIGITS}
 
 
-def _append(path, line):
-    """One write of O_APPEND: lines of several processes do not mix.  A memory that cannot be written is only slower."""
+def _open_memory(path):
+    """For appending, unbuffered: each line is one write, so that those of several processes do not mix.
+
+    A memory that cannot be opened is only slower.
+    """
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "ab", buffering=0) as f:
-            f.write(line.encode())
+        return open(path, "ab", buffering=0)
     except OSError:
-        pass
+        return open(os.devnull, "wb")
