@@ -6,14 +6,16 @@ import scipy.sparse
 from utils.content_hash import existing_hashes
 from utils.errors import UserError
 
-from datasets.cache import content_key
+from datasets.cache import cached_arrays, content_key
 from datasets.check import require_checked
 from datasets.coco_ids import is_id
-from datasets.coco_json import are_usable, boxes_of, image_problems, read_sources
+from datasets.coco_json import are_usable, boxes_of, image_problems, placed, placement_of, read_sources
 from datasets.coco_layout import official_layout, own_layout
 from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
-from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
+from datasets.drawn_boxes import placement_settings
+from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb
+from datasets.image_files import Geometry, image_geometry
 from datasets.proposals import find_proposals
 from datasets.proposals_mat import read_mat
 from datasets.voc_layout import checked_classes
@@ -52,7 +54,7 @@ class coco(file_imdb):
     def problems_at(self, i):
         """What is wrong with image i and its annotations, one line for each."""
         problems, id_ = file_imdb.problems_at(self, i), self._image_index[i]
-        return problems or self._problems_of(id_, *image_size(self._image_file(id_)))
+        return problems or self._problems_of(id_, self._placement(id_))
 
     def general_problems(self):
         """A line for each annotation of an image that is not listed."""
@@ -94,7 +96,8 @@ class coco(file_imdb):
                   % (self.name, path))
             return None
         print("Wrote %d detections to %s" % (len(detections), path))
-        return save_scores(score_detections(self._dataset, detections), self._classes[1:], output_dir, self.name)
+        scores = score_detections(self._placed_dataset(), detections)
+        return save_scores(scores, self._classes[1:], output_dir, self.name)
 
     def _is_listed(self, image_id):
         return is_id(image_id) and image_id in self._images
@@ -111,28 +114,51 @@ class coco(file_imdb):
 
     def _gt_key(self):
         files = [image["path"] for image in self._images.values()]
-        settings = [self._layout.annotated, self._layout.official]
+        settings = [self._layout.annotated, self._layout.official, placement_settings()]
         return content_key("coco gt", settings, self._source_hashes, existing_hashes(files, self.name + " hashes"))
 
-    def _problems_of(self, id_, width, height):
+    def _placement(self, id_, geometry=None):
+        geometry = geometry or image_geometry(self.image_path_from_index(id_))
+        return placement_of(self._images[id_], self._annotations[id_], geometry)
+
+    def _placed_dataset(self):
+        """The dataset with the boxes of each image as they are in the picture that is read."""
+        placements = [self._placement(id_, geometry) for id_, geometry in zip(self._images, self._geometries())]
+        if not any(placement.moves for placement in placements):
+            return self._dataset
+        annotations = [a for id_, placement in zip(self._images, placements)
+                       for a in placed(self._annotations[id_], placement)]
+        return dict(self._dataset, annotations=annotations)
+
+    def _geometries(self):
+        """The Geometry of each image; stored, as a test need not read the images again to be scored."""
+        def read():
+            return {"geometry": np.array([image_geometry(image["path"]) for image in self._images.values()])}
+
+        path = self._cache_file("geometry", content_key("geometry", self.image_hashes()))
+        return [Geometry(*row) for row in cached_arrays(path, read)["geometry"].tolist()]
+
+    def _problems_of(self, id_, placement):
         """Of the official sets, the few empty boxes are no problem: they are left out, as in the original."""
-        return image_problems(self._images[id_], self._annotations[id_], width, height, self._categories,
+        return image_problems(self._images[id_], self._annotations[id_], placement, self._categories,
                               boxes_too=not self._layout.official)
 
     def _read_annotation(self, index):
         """(roidb entry, how many boxes were clipped)."""
-        width, height = image_size(self.image_path_from_index(index))
-        for problem in self._problems_of(index, width, height):
+        placement = self._placement(index)
+        for problem in self._problems_of(index, placement):
             raise UserError(problem)
         kept = self._annotations[index]
         if self._layout.official:
-            usable = are_usable(boxes_of(kept), np.array([a["area"] for a in kept]), width, height)
+            usable = are_usable(boxes_of(kept), np.array([a["area"] for a in kept]), *placement.drawn_size)
             kept = [a for a, fits in zip(kept, usable) if fits]
-        boxes, clipped = clip_one_pixel(boxes_of(kept), width, height)
+        boxes, clipped = clip_one_pixel(boxes_of(kept), *placement.drawn_size)
+        boxes = placement.place(boxes).astype(np.float32)
+        areas = np.array([a["area"] * placement.area_factor for a in kept], dtype=np.float32)
+        width, height = placement.size
         gt_classes = np.array([self._category_to_ind[a["category_id"]] for a in kept], dtype=np.int32)
         return {"boxes": boxes, "gt_classes": gt_classes, "gt_overlaps": self._gt_overlaps(kept, gt_classes),
-                "flipped": False, "seg_areas": np.array([a["area"] for a in kept], dtype=np.float32),
-                "width": width, "height": height}, clipped
+                "flipped": False, "seg_areas": areas, "width": width, "height": height}, clipped
 
     def _gt_overlaps(self, annotations, gt_classes):
         """(R, num_classes) csr: 1 in the class of an object, -1 everywhere for a crowd."""

@@ -7,8 +7,10 @@ from utils.errors import UserError
 
 from datasets.check import require_none
 from datasets.coco_ids import is_id, item_problems, kind_problems, split_classes
-from datasets.ds_utils import bad_boxes, image_size, look_like_fractions
+from datasets.drawn_boxes import find_placement
+from datasets.ds_utils import bad_boxes, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag, unknown_words_lines
+from datasets.image_files import image_size
 from datasets.text_files import load_json
 
 NAME_KEYS = {"images": "file_name", "categories": "name"}
@@ -35,17 +37,31 @@ def read_sources(sources, annotated, name):
     return {"images": images, "annotations": annotations, "categories": categories}, remarks
 
 
-def image_problems(image, annotations, width, height, categories, boxes_too=True):
+def placement_of(image, annotations, geometry):
+    """The drawn_boxes.Placement of the annotations of an image, whose file has that geometry."""
+    return find_placement(geometry, (image.get("width"), image.get("height")), len(annotations) > 0)
+
+
+def placed(annotations, placement):
+    """Annotations of an image with bbox and area as they are in the picture as it is read."""
+    boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2] - 1
+    boxes = placement.place(boxes)
+    boxes[:, 2:] -= boxes[:, :2] - 1
+    return [dict(annotation, bbox=bbox, area=annotation["area"] * placement.area_factor)
+            for annotation, bbox in zip(annotations, boxes.tolist())]
+
+
+def image_problems(image, annotations, placement, categories, boxes_too=True):
     """A line for a wrong size of an image, and for each annotation with a flag that is none, an unknown category or, if
     boxes_too, a box that is not in its image.
 
-    width, height: of the image file; categories: {id: name}.
+    placement: of placement_of; categories: {id: name}.
     """
     problems = []
-    if (image.get("width", width), image.get("height", height)) != (width, height):
-        problems.append("%s, image %s: it says %s x %s pixels, the file has %d x %d; correct it, or the image"
-                        % (image["source"], image["path"], image.get("width"), image.get("height"), width, height))
-    box_problems = _box_problems(annotations, width, height) if boxes_too else [""] * len(annotations)
+    if placement.problem:
+        problems.append(f"{image['source']}, image {image['path']}: {placement.problem}")
+    box_problems = _box_problems(annotations, *placement.drawn_size) if boxes_too else [""] * len(annotations)
     for annotation, box_problem in zip(annotations, box_problems):
         where = "%s, annotation %s of image %s" % (annotation["source"], annotation["given_id"], image["file_name"])
         problems += [annotation["flag_problem"]] if "flag_problem" in annotation else []

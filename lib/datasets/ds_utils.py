@@ -1,18 +1,6 @@
-"""Small functions on boxes and image files that the loaders share."""
-import functools
-import os
-
+"""Small functions on boxes that the loaders share."""
 import numpy as np
 import scipy.sparse
-from PIL import Image
-from utils.content_hash import file_hash
-from utils.errors import UserError
-
-ORIENTATION = 0x0112     # EXIF tag; 5 to 8 turn the picture by 90 degrees when cv2 reads it
-XMP = "xmp", "XML:com.adobe.xmp", "Raw profile type xmp"     # Pillow's names for that block of a file
-END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
-
-Image.MAX_IMAGE_PIXELS = None       # an image of a data set is no attack, however large
 
 
 def unique_boxes(boxes, scale=1.0):
@@ -73,41 +61,3 @@ def one_a_row(values, columns, num_columns):
     found = values != 0
     ends = np.concatenate(([0], np.cumsum(found)))
     return scipy.sparse.csr_matrix((values[found], columns[found], ends), shape=(len(values), num_columns))
-
-
-def image_size(path):
-    """(width, height) in pixels as cv2.imread will give them, from the file's header alone; read once a content."""
-    try:
-        return _size_in_header(path, file_hash(path))
-    except FileNotFoundError:
-        raise UserError("image %s does not exist; add it or take its name out of the image set" % path) from None
-    except OSError as e:
-        raise UserError("image %s cannot be read (%s); replace the file" % (path, type(e).__name__)) from None
-
-
-@functools.lru_cache(maxsize=None)
-def _size_in_header(path, _):
-    with Image.open(path) as image:
-        width, height = image.size
-        for key in XMP:         # Pillow looks there too, cv2 does not
-            image.info.pop(key, None)
-        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) >= 5
-    return (height, width) if turned else (width, height)
-
-
-def require_whole(path):
-    """UserError where an image file does not exist, is no image or is cut off.
-
-    A JPEG or PNG that ends as it should is only read at both ends; any other image is decoded, which takes longer.
-    """
-    image_size(path)
-    with open(path, "rb") as f:
-        mark = END_MARKS.get(f.read(2))
-        f.seek(max(0, os.path.getsize(path) - 4096))
-        if mark is not None and mark in f.read():
-            return
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError) as e:
-        raise UserError("image %s is cut off or corrupt (%s); replace the file" % (path, e)) from None

@@ -9,7 +9,8 @@ from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
 from datasets.crowds import covered_by, crowd_rows
-from datasets.ds_utils import image_size, one_a_row, require_whole
+from datasets.ds_utils import one_a_row
+from datasets.image_files import image_size, require_whole
 
 # area ranges of evaluate_recall, in square pixels
 AREA_RANGES = {"all": (0, 1e5 ** 2), "small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e5 ** 2),

@@ -9,13 +9,15 @@ from utils.progress import progress
 
 from datasets.cache import content_key
 from datasets.check import require_checked
-from datasets.ds_utils import clip_one_pixel, image_size, one_a_row
+from datasets.drawn_boxes import placement_settings
+from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.flags import unknown_words_lines
+from datasets.image_files import image_geometry
 from datasets.voc_eval import fill, load_annotations
 from datasets.voc_layout import devkit_layout, folder_layout, image_set_file, read_image_set
 from datasets.voc_results import pack_submission, save_scores, score_boxes, write_results
-from datasets.voc_xml import object_problems, parse_rec, read_annotation
+from datasets.voc_xml import NO_ANNOTATION, object_problems, placement_of, read_annotation
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 
@@ -54,8 +56,8 @@ class pascal_voc(file_imdb):
         self._unknown_words[i] = annotation.unknown_words
         if problems:                        # no image, no size to hold the boxes against
             return problems + annotation.flag_problems
-        size = image_size(self.image_path_at(i))
-        return annotation.flag_problems + object_problems(path, annotation.objects, *size, self._class_to_ind)
+        placement = placement_of(annotation, image_geometry(self.image_path_at(i)))
+        return annotation.flag_problems + object_problems(path, annotation.objects, placement, self._class_to_ind)
 
     def remarks(self):
         """A line for the flags of the images checked so far that are unknown words."""
@@ -98,7 +100,7 @@ class pascal_voc(file_imdb):
 
     def _gt_key(self):
         files = [find(index) for find in (self._annotation_file, self._image_file) for index in self._image_index]
-        settings = [self._classes, self._layout.annotated, self.config["use_diff"]]
+        settings = [self._classes, self._layout.annotated, self.config["use_diff"], placement_settings()]
         return content_key("gt", settings, self._image_index, existing_hashes(files, self.name + " hashes"))
 
     def _load_pascal_annotation(self, index):
@@ -107,21 +109,24 @@ class pascal_voc(file_imdb):
 
     def _read_annotation(self, index):
         """(roidb entry, how many boxes were clipped)."""
-        width, height = image_size(self.image_path_from_index(index))
+        geometry = image_geometry(self.image_path_from_index(index))
         path = self._annotation_file(index)
-        objects = parse_rec(path) if self._layout.annotated else []
-        for problem in object_problems(path, objects, width, height, self._class_to_ind):
+        annotation = read_annotation(path) if self._layout.annotated else NO_ANNOTATION
+        placement = placement_of(annotation, geometry)
+        for problem in annotation.flag_problems + object_problems(path, annotation.objects, placement,
+                                                                  self._class_to_ind):
             raise UserError(problem)
-        objects = self._wanted(objects)
+        objects = self._wanted(annotation.objects)
         boxes = np.array([obj["bbox"] for obj in objects], dtype=np.float64).reshape(-1, 4) - 1     # now 0-based
-        boxes, clipped = clip_one_pixel(boxes, width, height)
+        boxes, clipped = clip_one_pixel(boxes, *placement.drawn_size)
+        boxes = placement.place(boxes).astype(np.float32)
         gt_classes = np.array([self._class_to_ind[obj["name"]] for obj in objects], dtype=np.int32)
         return {"boxes": boxes,
                 "gt_classes": gt_classes,
                 "gt_overlaps": one_a_row(np.ones(len(objects), np.float32), gt_classes, self.num_classes),
                 "flipped": False,
                 "seg_areas": (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1),
-                "width": width, "height": height}, clipped
+                "width": geometry.width, "height": geometry.height}, clipped
 
     def _wanted(self, objects):
         return [obj for obj in objects if self.config["use_diff"] or not obj["difficult"]]
@@ -145,6 +150,7 @@ class pascal_voc(file_imdb):
     def _do_python_eval(self, all_boxes, output_dir):
         """Score the detections; returns the mean AP."""
         annotations = load_annotations(os.path.join(self._layout.data_path, "Annotations", "{:s}.xml"),
-                                       self._image_index, self.cache_path)
+                                       self._image_index, self.cache_path,
+                                       [self._image_file(index) for index in self._image_index])
         scores = score_boxes(self._layout.classes, all_boxes[1:], annotations, self._layout.use_07_metric)
         return save_scores(scores, output_dir, self.name, self._layout.use_07_metric)

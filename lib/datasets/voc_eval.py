@@ -8,14 +8,17 @@
 """
 import os
 import re
+from itertools import zip_longest
 
 import numpy as np
 from utils.content_hash import existing_hashes
 from utils.errors import UserError
 
 from datasets.cache import cached_arrays, content_key
+from datasets.drawn_boxes import UNMOVED, placement_settings
+from datasets.image_files import image_geometry
 from datasets.text_files import read_lines
-from datasets.voc_xml import parse_rec
+from datasets.voc_xml import placement_of, read_annotation
 
 PLACE = re.compile(r"\{0?(?::s)?\}")      # of a name in a path template
 
@@ -64,17 +67,22 @@ def voc_ap(rec, prec, use_07_metric=False):
     return float(np.sum(np.diff(rec) * falling[1:]))
 
 
-def load_annotations(annopath, names, cachedir):
-    """All objects: dict of name (N,), image (N,) index into names, boxes (N, 4) 1-based, difficult (N,)."""
+def load_annotations(annopath, names, cachedir, image_files=()):
+    """All objects: dict of name (N,), image (N,) index into names, boxes (N, 4) 1-based, difficult (N,).
+
+    image_files: one a name; with them boxes that were drawn on another form of a picture (drawn_boxes) are placed
+    on the picture as it is read.
+    """
     files = [fill(annopath, name) for name in names]
     os.makedirs(cachedir, exist_ok=True)
-    hashes = existing_hashes(files, "hashes of annotations")
-    path = os.path.join(cachedir, "annotations_%s.npz" % content_key("annotations", hashes))
-    return cached_arrays(path, lambda: _parse_annotations(files))
+    hashes = existing_hashes([*files, *image_files], "hashes of annotations")
+    path = os.path.join(cachedir, "annotations_%s.npz" % content_key("annotations", hashes, placement_settings()))
+    return cached_arrays(path, lambda: _parse_annotations(files, image_files))
 
 
-def _parse_annotations(files):
-    objects = [(i, obj) for i, file in enumerate(files) for obj in parse_rec(file)]
+def _parse_annotations(files, image_files):
+    objects = [(i, obj) for i, (file, image) in enumerate(zip_longest(files, image_files))
+               for obj in _placed_objects(file, image)]
     boxes = np.array([obj["bbox"] for _, obj in objects], dtype=np.float64).reshape(-1, 4)
     if not np.isfinite(boxes).all():
         raise UserError("annotation %s: a box has a missing or unreadable number; correct it"
@@ -83,6 +91,20 @@ def _parse_annotations(files):
             "image": np.array([i for i, _ in objects], dtype=np.int64),
             "boxes": boxes,
             "difficult": np.array([obj["difficult"] for _, obj in objects], dtype=bool)}
+
+
+def _placed_objects(file, image):
+    annotation = read_annotation(file)
+    for problem in annotation.flag_problems:
+        raise UserError(problem)
+    objects = annotation.objects
+    placement = placement_of(annotation, image_geometry(image)) if image and objects else UNMOVED
+    if placement.problem:
+        raise UserError(f"annotation {file}: {placement.problem}")
+    if not placement.moves:
+        return objects
+    boxes = placement.place(np.array([obj["bbox"] for obj in objects]) - 1) + 1
+    return [dict(obj, bbox=bbox) for obj, bbox in zip(objects, boxes.tolist())]
 
 
 def select_class(annotations, classname):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from utils.errors import UserError
 
+from datasets.drawn_boxes import Placement, find_placement
 from datasets.ds_utils import bad_boxes, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag
 from datasets.text_files import read_xml
@@ -15,8 +16,12 @@ FLAGS = ("difficult", "truncated", "occluded")
 @dataclass(frozen=True)
 class Annotation:
     objects: list           # of parse_rec
+    size: tuple             # (width, height) of the picture it was made for, None for a number that is missing
     flag_problems: list     # a line for each flag that is a number other than 0 and 1
     unknown_words: list     # (tag, text) of each flag that is neither a number nor yes or no
+
+
+NO_ANNOTATION = Annotation([], (None, None), [], [])
 
 
 def parse_rec(filename):
@@ -33,7 +38,8 @@ def parse_rec(filename):
 
 def read_annotation(filename: str) -> Annotation:
     """An annotation file whose flags may be wrong; UserError where it cannot be read at all."""
-    elements = _read_root(filename).findall("object")
+    root = _read_root(filename)
+    elements = root.findall("object")
     objects = [_parse_object(element) for element in elements]
     flags = [(f"object {number} ({obj['name']})", tag, text)
              for number, (element, obj) in enumerate(zip(elements, objects), start=1) for tag in FLAGS
@@ -41,14 +47,23 @@ def read_annotation(filename: str) -> Annotation:
     problems = [flag_problem(f"annotation {filename}, {which}", tag, text)
                 for which, tag, text in flags if read_flag(text) is None]
     words = [(tag, text.strip()) for _, tag, text in flags if is_unknown_word(text)]
-    return Annotation(objects, problems, words)
+    return Annotation(objects, (_size_number(root, "width"), _size_number(root, "height")), problems, words)
 
 
-def object_problems(filename, objects, width, height, class_to_ind):
-    """One line for every object of parse_rec with an unknown class or a box that is not inside its image."""
-    problems = []
+def placement_of(annotation: Annotation, geometry) -> Placement:
+    """Where the boxes of an annotation are in its image, whose file has that geometry."""
+    return find_placement(geometry, annotation.size, len(annotation.objects) > 0)
+
+
+def object_problems(filename, objects, placement, class_to_ind):
+    """One line for boxes that cannot be placed, and for every object of parse_rec with an unknown class or a box that
+    is not inside its image.
+
+    placement: of placement_of.
+    """
+    problems = [f"annotation {filename}: {placement.problem}"] if placement.problem else []
     known = ", ".join(name for name, ind in class_to_ind.items() if ind > 0)
-    box_problems = _box_problems([obj["bbox"] for obj in objects], width, height)
+    box_problems = _box_problems([obj["bbox"] for obj in objects], *placement.drawn_size)
     for number, (obj, box_problem) in enumerate(zip(objects, box_problems), start=1):
         where = "annotation %s, object %d" % (filename, number)
         if class_to_ind.get(obj["name"], 0) == 0:
@@ -96,6 +111,16 @@ def _parse_object(element):
             "truncated": read_flag(element.findtext("truncated")),
             "difficult": read_flag(element.findtext("difficult")),
             "bbox": [_number(box, tag) for tag in ("xmin", "ymin", "xmax", "ymax")]}
+
+
+def _size_number(root, tag):
+    """A number in <size>; None where it is missing, the text where it is no number."""
+    text = root.findtext("size/" + tag, "").strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text or None
+    return int(number) if number.is_integer() else number
 
 
 def _number(box, tag):

@@ -102,6 +102,11 @@ cfg.TEST.RPN_MIN_SIZE = ranged(16, '0 or more')
 # RoIs equal at this scale (1 / stride of the feature map) are run once; 0: run all
 cfg.DEDUP_BOXES = ranged(1 / 16., 'a finite number')
 cfg.PIXEL_MEANS = ranged(np.array([[[102.9801, 115.9465, 122.7717]]]), 'a finite number')  # BGR, of the ImageNet models
+# (ours) On which picture boxes were drawn where EXIF turns it and the size in their annotation fits both: 'stored',
+# before it is turned, or 'turned', after; '': such an annotation is an error
+cfg.BOXES_DRAWN_ON = ranged('', ('', 'stored', 'turned'))
+# (ours) An annotation that gives another size than its image has: its boxes are scaled to the image; False: an error
+cfg.SCALE_BOXES_TO_IMAGE = False
 cfg.RNG_SEED = ranged(3, '0 to 4294967295')
 cfg.TRUST_PICKLE = False   # (ours) read proposals from pickles, which may run any code
 cfg.EPS = ranged(1e-14, '0 or more')

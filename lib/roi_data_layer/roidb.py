@@ -1,6 +1,6 @@
 """What training needs of a roidb beyond what a data set gives: best overlaps, and box regression targets."""
 import numpy as np
-from datasets.ds_utils import image_size
+from datasets.image_files import image_size
 from fast_rcnn.bbox_transform import bbox_transform
 from fast_rcnn.config import cfg
 from utils.cython_bbox import bbox_overlaps

@@ -17,6 +17,7 @@ from utils.progress import progress
 MEMORY_FILE = "file_hashes.txt"     # in the folder of derived files
 HEX_DIGITS = 64                     # of a SHA-256
 UNKNOWN = ""
+MANY = 500      # files that take long enough to be read to show how many are done
 # The coarsest clock of a file system (FAT's).  A file may change once more within it and keep its times, so the hash of
 # a file that was changed so shortly before is not remembered.  Git calls such an entry racy.
 RACY_NS = 2 * 10 ** 9
@@ -28,12 +29,13 @@ def file_hash(path: str) -> str:
 
 
 def existing_hashes(paths: list[str], desc: str) -> list[str | None]:
-    """file_hash of each file, None where there is none; those that must be read are counted under `desc` on stderr."""
+    """file_hash of each file, None where there is none.  Many that must be read are counted under `desc` on stderr."""
     memory = _load_memory(_memory_path())
     known = {path: _existing(memory, path) for path in paths}
     unknown = [path for path, digest in known.items() if digest == UNKNOWN]
+    counted = progress(unknown, desc, len(unknown), "files") if len(unknown) >= MANY else unknown
     if unknown:
-        known.update(zip(unknown, _hash_files(progress(unknown, desc, len(unknown), "files"))))
+        known.update(zip(unknown, _hash_files(counted)))
     return [known[path] for path in paths]
 
 

@@ -91,7 +91,7 @@ def test_the_same_content_is_not_processed_again(own_root, monkeypatch, change):
         proposals = new / "selective_search_data"
         (proposals / "toy_test.mat").rename(proposals / ("%s_test.mat" % new.name))
         name = "voc:%s@test" % new
-    monkeypatch.setattr("datasets.pascal_voc.parse_rec", None)
+    monkeypatch.setattr("datasets.pascal_voc.read_annotation", None)
     monkeypatch.setattr("datasets.file_imdb.load_proposals", None)
     assert get_imdb(name).roidb[0]["boxes"][0].tolist() == [20, 20, 60, 70]
 

@@ -113,7 +113,8 @@ def test_several_processes_remember_together(own_root):
     assert lines == {hashlib.sha256(str(k).encode()).hexdigest() for k in range(60)}
 
 
-def test_a_missing_file(own_root, capsys):
+def test_a_missing_file(own_root, capsys, monkeypatch):
+    monkeypatch.setattr(content_hash, "MANY", 1)
     (own_root / "a").write_text("x")
     paths = [str(own_root / name) for name in ("none", "a")]
     assert existing_hashes(paths, "hashes") == [None, hashlib.sha256(b"x").hexdigest()]

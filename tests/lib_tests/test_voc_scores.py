@@ -5,7 +5,8 @@ import tarfile
 import numpy as np
 import pytest
 from datasets.factory import get_imdb
-from datasets.voc_eval import parse_rec, voc_eval
+from datasets.voc_eval import voc_eval
+from datasets.voc_xml import parse_rec
 from support.voc_folder import make_voc_folder
 from utils.errors import UserError
 

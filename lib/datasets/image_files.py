@@ -1,0 +1,119 @@
+"""Image files of data sets: their size and orientation as cv2 reads them, and whether they are whole.
+
+What cv2 does with an orientation in a file's metadata depends on the format: it turns a JPEG, PNG or
+WebP by EXIF's tag, a TIFF by TIFF's, and an AVIF not at all; Pillow looks in more places.  So only the
+size of a plain JPEG, PNG or BMP is taken from its header.  Any other file is decoded.
+"""
+import functools
+import os
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+from utils.content_hash import file_hash
+from utils.errors import UserError
+
+ORIENTATION = 0x0112    # EXIF tag
+HEADER_TELLS = ("JPEG", "MPO", "PNG", "BMP")        # formats whose headers have the size that cv2 reads
+LARGE = 512             # pixels of the short side, from which an eighth of a picture tells how it was turned
+END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
+
+Image.MAX_IMAGE_PIXELS = None       # an image of a data set is no attack, however large
+
+
+class Geometry(NamedTuple):
+    width: int          # pixels, of the picture as utils.blob.read_image gives it
+    height: int
+    orientation: int    # 1 to 8, as in EXIF: how the picture that is stored was turned to become that one
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        return self.size if self.orientation < 5 else self.size[::-1]
+
+
+def image_size(path: str) -> tuple[int, int]:
+    """(width, height) in pixels of an image as utils.blob.read_image gives it."""
+    return image_geometry(path).size
+
+
+def image_geometry(path: str) -> Geometry:
+    """The Geometry of an image file, found once a content; a UserError where it cannot be read."""
+    try:
+        return _geometry(path, file_hash(path))
+    except FileNotFoundError:
+        raise UserError("image %s does not exist; add it or take its name out of the image set" % path) from None
+    except OSError as e:
+        raise UserError("image %s cannot be read (%s); replace the file" % (path, type(e).__name__)) from None
+
+
+def require_whole(path):
+    """UserError where an image file does not exist, is no image or is cut off.
+
+    A JPEG or PNG that ends as it should is only read at both ends; any other image is decoded, which takes longer.
+    """
+    image_geometry(path)
+    with open(path, "rb") as f:
+        mark = END_MARKS.get(f.read(2))
+        f.seek(max(0, os.path.getsize(path) - 4096))
+        if mark is not None and mark in f.read():
+            return
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as e:
+        raise UserError("image %s is cut off or corrupt (%s); replace the file" % (path, e)) from None
+
+
+def turned(picture, orientation):
+    """A stored picture (H, W, ...) as it is to be seen by EXIF's orientation, 1 to 8."""
+    if orientation >= 5:
+        picture = picture.swapaxes(0, 1)
+    return picture[::-1 if orientation in (3, 4, 7, 8) else 1, ::-1 if orientation in (2, 3, 6, 7) else 1]
+
+
+@functools.lru_cache(maxsize=None)
+def _geometry(path, _):
+    with Image.open(path) as image:
+        size, form, tag = image.size, image.format, image.getexif().get(ORIENTATION, 1)
+    if form in HEADER_TELLS and tag == 1:
+        return Geometry(*size, 1)
+    flag = cv2.IMREAD_COLOR
+    if form in HEADER_TELLS and min(size) >= LARGE:
+        flag = cv2.IMREAD_REDUCED_COLOR_8
+    picture = _decoded(path, form, flag)
+    orientation = _orientation_of(picture, _stored_picture(path, form, flag, tag), tag)
+    if flag == cv2.IMREAD_COLOR:
+        size = picture.shape[1::-1]
+    elif orientation >= 5:
+        size = size[::-1]
+    return Geometry(*size, orientation)
+
+
+def _decoded(path, form, flag):
+    picture = cv2.imdecode(np.fromfile(path, np.uint8), flag)
+    if picture is None:
+        raise UserError(f"image {path} ({form}) cannot be read by OpenCV; replace it by a JPEG or PNG")
+    return picture
+
+
+def _stored_picture(path, form, flag, tag):
+    """The picture as it is stored.  libtiff turns a TIFF whatever cv2 says, and so does Pillow."""
+    if form != "TIFF":
+        return _decoded(path, form, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    with Image.open(path) as image:
+        picture = np.asarray(image.convert("RGB"))[:, :, ::-1]
+    return turned(picture, {6: 8, 8: 6}.get(tag, tag)) if tag in range(2, 9) else picture
+
+
+def _orientation_of(picture, stored, tag):
+    """How `stored` was turned to become `picture`: as `tag` says, where that fits."""
+    fitting = [o for o in (tag, *range(1, 9))
+               if o in range(1, 9) and np.array_equal(turned(stored, o), picture)]
+    if fitting:
+        return fitting[0]
+    return tag if tag in range(5, 9) and picture.shape[:2] != stored.shape[:2] else 1
