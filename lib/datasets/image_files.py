@@ -86,7 +86,7 @@ def _geometry(path, _):
     if form in HEADER_TELLS and min(size) >= LARGE:
         flag = cv2.IMREAD_REDUCED_COLOR_8
     picture = _decoded(path, form, flag)
-    orientation = _orientation_of(picture, _stored_picture(path, form, flag, tag), tag)
+    orientation = _orientation_of(picture, path, form, flag, tag)
     if flag == cv2.IMREAD_COLOR:
         size = picture.shape[1::-1]
     elif orientation >= 5:
@@ -101,19 +101,10 @@ def _decoded(path, form, flag):
     return picture
 
 
-def _stored_picture(path, form, flag, tag):
-    """The picture as it is stored.  libtiff turns a TIFF whatever cv2 says, and so does Pillow."""
-    if form != "TIFF":
-        return _decoded(path, form, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    with Image.open(path) as image:
-        picture = np.asarray(image.convert("RGB"))[:, :, ::-1]
-    return turned(picture, {6: 8, 8: 6}.get(tag, tag)) if tag in range(2, 9) else picture
-
-
-def _orientation_of(picture, stored, tag):
-    """How `stored` was turned to become `picture`: as `tag` says, where that fits."""
-    fitting = [o for o in (tag, *range(1, 9))
-               if o in range(1, 9) and np.array_equal(turned(stored, o), picture)]
-    if fitting:
-        return fitting[0]
-    return tag if tag in range(5, 9) and picture.shape[:2] != stored.shape[:2] else 1
+def _orientation_of(picture, path, form, flag, tag):
+    """How the picture that is stored was turned to become `picture`: as `tag` says, where that fits."""
+    known = tag if tag in range(1, 9) else 1
+    if form == "TIFF":          # libtiff turns it, whatever cv2 is told
+        return known
+    stored = _decoded(path, form, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    return next(o for o in (known, *range(1, 9)) if np.array_equal(turned(stored, o), picture))
