@@ -1,5 +1,4 @@
 """A data set in VOC's layout of one photograph many times over, with random objects and proposals."""
-import os
 from pathlib import Path
 
 import cv2
@@ -20,10 +19,9 @@ def write_voc_folder(folder, images, proposals, height=375, width=500):
     names = ["%06d" % i for i in range(images)]
     (folder / "classes.txt").write_text("\n".join(VOC_CLASSES))
     (folder / "ImageSets" / "Main" / "trainval.txt").write_text("\n".join(names))
-    photo = folder / "photograph.jpg"
-    cv2.imwrite(str(photo), photograph(height, width))
+    photo = cv2.imencode(".jpg", photograph(height, width))[1].tobytes()
     for name in names:
-        os.link(photo, folder / "JPEGImages" / (name + ".jpg"))
+        (folder / "JPEGImages" / (name + ".jpg")).write_bytes(photo)    # each a file, which is hashed
         boxes = 1 + np.round(random_boxes(OBJECTS, height, width, rng))
         objects = [OBJECT % (VOC_CLASSES[rng.integers(len(VOC_CLASSES))], *box) for box in boxes.tolist()]
         (folder / "Annotations" / (name + ".xml")).write_text("<annotation>%s</annotation>" % "".join(objects))

@@ -53,6 +53,12 @@ def placement_settings() -> list:
     return [cfg.BOXES_DRAWN_ON, cfg.SCALE_BOXES_TO_IMAGE]
 
 
+def take_placement_settings(config: dict) -> None:
+    """Make those settings what they were in `config`, the settings of an earlier run."""
+    cfg.BOXES_DRAWN_ON = config.get("BOXES_DRAWN_ON", "")
+    cfg.SCALE_BOXES_TO_IMAGE = config.get("SCALE_BOXES_TO_IMAGE", False)
+
+
 def find_placement(geometry: Geometry, given: tuple, has_boxes: bool) -> Placement:
     """Where boxes belong whose annotation says that its image has the size `given`, (width, height).
 

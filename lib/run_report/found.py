@@ -1,4 +1,5 @@
 """The part of the page on detections: right ones, wrong ones, missed objects."""
+from datasets.drawn_boxes import take_placement_settings
 from fast_rcnn.detections import DETECTIONS_FILE, load_detections
 from utils.blob import read_image
 
@@ -38,6 +39,7 @@ def detections(runs, count):
 
 
 def _judged(run):
+    take_placement_settings(run.tested.get("config", {}))
     imdb, truths = load_truth(run.tested["imdb"])
     return imdb, truths, judge(load_detections(run.results / DETECTIONS_FILE, imdb), truths)
 

@@ -2,13 +2,17 @@
 import io
 import json
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from datasets.factory import get_imdb
 from datasets.image_files import image_geometry, turned
+from fast_rcnn.detections import save_detections
 from PIL import Image
+from run_report import found
+from run_report.verdicts import RIGHT
 from support.coco_files import edit_json, make_coco
 from support.settings import settings
 from support.voc_folder import make_voc_folder
@@ -190,6 +194,15 @@ def test_sizes_that_no_scale_mends(own_root, make, size):
     name = make(own_root, size)
     with settings({"SCALE_BOXES_TO_IMAGE": True}):
         refused(name, own_root / "out", "it says %d x %d pixels, the file has 120 x 100; correct it" % size)
+
+
+def test_a_report_reads_annotations_as_its_test_did(own_root):
+    name = voc(own_root, (60, 50), box=(11, 11, 31, 36))
+    save_detections(own_root / "detections.npz", [[[]], [np.array([[20, 20, 61, 71, .9]])]], get_imdb(name))
+    with settings({}):
+        tested = {"imdb": name, "config": {"SCALE_BOXES_TO_IMAGE": True}}
+        _, truths, verdicts = found._judged(SimpleNamespace(tested=tested, results=own_root))
+    assert truths[0].boxes.tolist() == [[20, 20, 61, 71]] and verdicts.kinds.tolist() == [RIGHT]
 
 
 def test_words_for_a_size(own_root):

@@ -34,6 +34,7 @@ def told(result, words):
     ("<difficult>0<", "<difficult>2<", ["object 1 (ball): difficult is '2'", "expected 0 or 1"]),
     ("<xmin>10</xmin><ymin>12</ymin><xmax>40</xmax><ymax>45</ymax>",
      "<xmin>0.1</xmin><ymin>0.12</ymin><xmax>0.4</xmax><ymax>0.45</ymax>", ["object 1 (ball)", "looks like fractions"]),
+    ("<size><width>120<", "<size><width>60<", ["it says 60 x 91 pixels, the file has 120 x 91", "SCALE_BOXES_TO_IMAGE True"]),
     ("annotation>", "annotations>", ["root element is <annotations>"])])
 def test_a_problem_stops_training_testing_and_scoring(train, test, run, voc_folder, old, new, words):
     tested = test()
