@@ -39,7 +39,8 @@ def main():
     if args.apply_nms:
         print("Applying NMS at %g to all detections" % cfg.TEST.NMS)
         all_boxes = apply_nms(all_boxes, cfg.TEST.NMS)
-    tell_images_without_objects(imdb, imdb.gt_roidb(), share=1)
+    if imdb.annotated:
+        tell_images_without_objects(imdb, imdb.gt_roidb(), share=1)
     print("Evaluating detections", flush=True)
     imdb.evaluate_detections(all_boxes, args.output_dir)
 

@@ -87,7 +87,8 @@ class coco(file_imdb):
         over IoU 0.50 to 0.95; None where the annotations are not public.
         """
         self._require_own(all_boxes)
-        require_checked(self)
+        if self._layout.annotated:
+            require_checked(self)
         detections = list_detections(all_boxes, self._image_index, list(self._categories))
         path = os.path.join(output_dir, "results", "detections_%s_results.json" % self._layout.result_set)
         write_detections(path, detections)

@@ -75,7 +75,8 @@ class pascal_voc(file_imdb):
         Where the annotations are not public: writes the archive for the evaluation server, and returns None.
         """
         self._require_own(all_boxes)
-        require_checked(self)
+        if self._layout.annotated:
+            require_checked(self)
         template = self._get_voc_results_file_template(output_dir)
         if not self.config["cleanup"] or self.config["matlab_eval"] or not self._layout.annotated:
             self._write_voc_results_file(all_boxes, template)
