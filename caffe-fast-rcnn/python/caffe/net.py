@@ -8,11 +8,11 @@ from . import common, layer_types  # noqa: F401  (importing layer_types register
 from .backward_marking import Node, mark_backward
 from .blob import Blob
 from .common import CaffeError
-from .forgetting import Forgetting
 from .layer import create_layer
 from .net_weights import copy_trained_layers, save_trained_layers, share_trained_layers
 from .param_sharing import ParamTable
 from .proto import caffe_pb2
+from .recompute_plan import RecomputePlan
 from .util.files import read_text_proto
 from .util.filter_net import filter_net
 from .util.insert_splits import insert_splits
@@ -67,7 +67,7 @@ class Net:
             layer.needs_backward = node.needs
             if param.force_backward:
                 layer.param_propagate_down = [True] * len(layer.blobs)
-        self._forgetting = Forgetting(self.phase, self.layers, self._nodes, self._bottoms, self._tops)
+        self._recompute_plan = RecomputePlan(self.phase, self.layers, self._nodes, self._bottoms, self._tops)
         self._param = param
 
     def _append_layer(self, layer_param):
@@ -89,6 +89,7 @@ class Net:
         for name in layer_param.top:
             self._blob_needs[name] = needs
         self._register(layer, layer_param, bottoms, tops, weights)
+        self._fill_loss_diffs(len(self.layers) - 1)
         down = list(layer_param.propagate_down)
         self._nodes.append(Node(list(layer_param.bottom), list(layer_param.top), down or needs_bottom, needs,
                                 [bool(w) for w in weights],
@@ -189,12 +190,12 @@ class Net:
             self._call("before_forward", i)
             layer.reshape(bottom, top)
             self._fill_loss_diffs(i)
-            recipe = self._forgetting.recipe(i)
+            recomputation = self._recompute_plan.recomputation(i)
             layer.forward(bottom, top)
             for blob, weight in zip(top, self._loss_weights[i]):
                 if weight:
                     loss = loss + (blob.tensor * blob.diff_tensor).sum()
-            self._forgetting.done(i, recipe)
+            self._recompute_plan.done(i, recomputation)
             self._call("after_forward", i)
         return loss
 
@@ -206,7 +207,7 @@ class Net:
 
     def begin_pass(self):
         """Free what the last pass made, as long as forward and backward over all layers come next (Solver says so)."""
-        self._forgetting.begin_pass()
+        self._recompute_plan.begin_pass()
 
     def backward(self, diffs=None, start=None, end=None, **top_diffs):
         """Run backward from layer `start` (the last by default) down to `end` (the first), both included.
