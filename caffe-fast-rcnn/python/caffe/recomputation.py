@@ -13,7 +13,8 @@ class Recomputation(Pending):
     def __init__(self, shape, steps=(), copied=0):
         self.shape, self.device = shape, common.device()
         self.copied = copied        # numbers that are kept for it
-        self._steps = steps         # [(layer, bottoms, parameters)]; a bottom is a tensor, a Recomputation, None: in place
+        # [(layer, bottoms, parameters)]; a bottom is a tensor, a Recomputation, or None: in place
+        self._steps = steps
         self._precision = common.precision()
 
     def tensor(self):

@@ -28,7 +28,7 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
 
 
 def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale):
-    """As roi_pooling_forward without argmax, on the CPU, but RoIs with the same cells in every bin have one row together.
+    """As roi_pooling_forward without argmax, but RoIs with the same cells in every bin have one row together; CPU only.
 
     Returns the top, a PooledRegions (D, C, pooled_h, pooled_w), and repeats (R) int64, each RoI's row of it; repeats is
     None where every RoI has a row of its own.

@@ -22,7 +22,7 @@ class ROIPoolingLayer(Layer):
     top (R, C, pooled_h, pooled_w); R may be 0.  The rounding rule is told in kernels/roi_pooling.py.
     The maxima's places are kept only when backward is needed.  RoIs get a zero diff.
     Without backward, RoIs that fall on the same cells (a fifth to a third of the proposals) are pooled once, and once
-    they go through the next layers, if these know of repeated rows (InnerProduct, ReLU).  On the CPU each region of cells
+    they go through the next layers that know of repeated rows (InnerProduct, ReLU).  On the CPU each region of cells
     is pooled once, whatever bins of how many RoIs cover it (kernels/pooled_regions.py).  All blobs read in full.
     """
 
