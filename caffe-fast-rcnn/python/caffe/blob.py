@@ -115,6 +115,12 @@ class Blob:
         """A number that is another one when the data were written since, or handed out to be written."""
         return self._data.version
 
+    def show_views(self):
+        """Have the numpy views that users hold show what layers gave; Net does it before users can look."""
+        self._data.show_views()
+        if self._diff is not None:
+            self._diff.show_views()
+
     def release(self):
         """Give the memory of data and diff up: both read as zeros until written.  What a view shows stays."""
         self._data.release()

@@ -166,8 +166,16 @@ class Net:
         self._callbacks["after_backward"].append(callback)
 
     def _call(self, when, layer_number):
-        for callback in self._callbacks[when]:
+        callbacks = self._callbacks[when]
+        if callbacks or self.layers[layer_number].layer_param.type == "Python":
+            self.show_views()
+        for callback in callbacks:
             callback(layer_number)
+
+    def show_views(self):
+        """Have the numpy views that users hold show what layers gave: after a pass, and before users' code in it."""
+        for blob in (*self.blobs.values(), *self.learnable_params):
+            blob.show_views()
 
     def forward(self, blobs=None, start=None, end=None, **inputs):
         """Run the layers from `start` to `end` (names, both included; all by default).
@@ -185,18 +193,25 @@ class Net:
     def forward_from_to(self, first=0, last=None):
         """Run layers first..last (numbers); returns the weighted loss as a tensor of no axes on the current device."""
         loss = torch.zeros((), dtype=common.dtype(), device=common.device())
-        for i in range(first, len(self.layers) if last is None else last + 1):
-            layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
-            self._call("before_forward", i)
-            layer.reshape(bottom, top)
-            self._fill_loss_diffs(i)
-            recomputation = self._recompute_plan.recomputation(i)
-            layer.forward(bottom, top)
-            for blob, weight in zip(top, self._loss_weights[i]):
-                if weight:
-                    loss = loss + (blob.tensor * blob.diff_tensor).sum()
-            self._recompute_plan.done(i, recomputation)
-            self._call("after_forward", i)
+        try:
+            for i in range(first, len(self.layers) if last is None else last + 1):
+                loss = self._forward_layer(i, loss)
+        finally:
+            self.show_views()
+        return loss
+
+    def _forward_layer(self, i, loss):
+        layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
+        self._call("before_forward", i)
+        layer.reshape(bottom, top)
+        self._fill_loss_diffs(i)
+        recomputation = self._recompute_plan.recomputation(i)
+        layer.forward(bottom, top)
+        for blob, weight in zip(top, self._loss_weights[i]):
+            if weight:
+                loss = loss + (blob.tensor * blob.diff_tensor).sum()
+        self._recompute_plan.done(i, recomputation)
+        self._call("after_forward", i)
         return loss
 
     def _fill_loss_diffs(self, i):
@@ -227,12 +242,15 @@ class Net:
     def backward_from_to(self, first=None, last=0):
         """Run backward over layers first..last (numbers, first >= last)."""
         first = len(self.layers) - 1 if first is None else first
-        for i in range(first, last - 1, -1):
-            node = self._nodes[i]
-            self._call("before_backward", i)
-            if node.needs:
-                self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
-            self._call("after_backward", i)
+        try:
+            for i in range(first, last - 1, -1):
+                node = self._nodes[i]
+                self._call("before_backward", i)
+                if node.needs:
+                    self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
+                self._call("after_backward", i)
+        finally:
+            self.show_views()
 
     def reshape(self):
         """Give every blob the shape that follows from the inputs' shapes now."""

@@ -183,6 +183,7 @@ class Solver:
             for i, (blob, (lr_mult, decay_mult)) in enumerate(params):
                 if lr_mult:
                     self._update(blob, [h[i] for h in self._history], rate * lr_mult, decay_mult)
+        self.net.show_views()
 
     def _update(self, blob, history, rate, decay_mult):
         decay = self.param.weight_decay * decay_mult
@@ -241,6 +242,7 @@ class Solver:
                 sums[name] = sums.get(name, 0) + net.blobs[name].tensor
         for name in sums:
             net.blobs[name].tensor = sums[name] / iters
+        net.show_views()
         log_outputs(net, "Test", "solver.cpp:404")
 
     # ---- files

@@ -23,8 +23,8 @@ class SyncedArray:
     host    C-ordered memory that numpy views show.  In CPU mode it is the device side as well, once numpy looked.
     device  the tensor of the last layer that wrote, with the strides that the layer chose
     pending content that is not there yet (see pending.py); then there is no side.
-    As long as somebody holds a view, whatever a layer gives is copied into the memory that the view shows: at once in
-    CPU mode, when the host side is asked for the next time in GPU mode.
+    As long as somebody holds a view, what layers give is copied into the memory that the view shows: in CPU mode by
+    `show_views`, which Net calls before a user can look; in GPU mode when the numbers are read on the host again.
     """
 
     __slots__ = ("capacity", "version", "_host", "_device", "_newer", "_pending")
@@ -63,17 +63,18 @@ class SyncedArray:
         return tensor
 
     def set(self, tensor):
-        """Take `tensor` as the new numbers, without a copy where no user can write to its memory or to this array's."""
+        """Take `tensor` as the new numbers, without a copy where no user can write to its memory."""
         self.version += 1
         self._pending, self._newer = None, Newer.NEITHER
-        host = self._host
-        if host is None or not host.fits(tensor) or not (host.held or host.shows(tensor)):
-            self._host, self._device = None, tensor.clone() if seen_by_numpy(tensor) else tensor
-        elif _apart(tensor.device):
-            self._device, self._newer = tensor, Newer.DEVICE
+        if self._host is not None and self._host.shows(tensor):         # a layer worked in place
+            self._host.take(tensor)
+            self._device = self._host.tensor(tensor.shape)
+            return
+        self._device = tensor.clone() if seen_by_numpy(tensor) else tensor
+        if self.held and self._host.fits(tensor):
+            self._newer = Newer.DEVICE
         else:
-            host.take(tensor)
-            self._device = host.tensor(tensor.shape)
+            self._host = None
 
     def set_pending(self, content):
         """Take what `content` will give as the new numbers; at once where a view must show them."""
@@ -110,6 +111,12 @@ class SyncedArray:
         else:
             self._device = self._host.tensor(shape)
         return self._host.numpy(shape)
+
+    def show_views(self):
+        """In CPU mode have the views that are held show what layers gave; what users write into them counts then."""
+        if self._newer is Newer.DEVICE and not _apart(self._device.device):
+            self._fetch()
+            self._device = self._host.tensor(self._device.shape)
 
     # ---- moves
 
