@@ -48,14 +48,32 @@ def test_buckets_hold_the_diffs_and_copy_those_that_were_replaced(tmp_path):
     net.forward()
     net.backward()
     bucket.collect()
-    numbers = bucket.flat.clone()
-    assert numbers.any() and (numbers[:6].numpy() == net.params["last"][0].diff.ravel()).all()
+    bucket.hand_back()
+    assert bucket.flat.any() and (bucket.flat[:6] == net.params["last"][0].diff_tensor.flatten()).all()
     net.clear_param_diffs()
     assert not bucket.flat.any()
     net.forward()
     net.params["last"][0].diff_tensor = net.params["last"][0].diff_tensor + 7
     bucket.collect()
     assert (bucket.flat[:6] == 7).all()
+
+
+def test_buckets_copy_the_diffs_that_users_hold(tmp_path):
+    net = make_solver(tmp_path, 1).net
+    bucket, = make_buckets(net)
+    view = net.params["last"][0].diff
+    net.forward()
+    net.backward()
+    assert view.any()
+    bucket.collect()
+    assert (bucket.flat[:6].numpy() == view.ravel()).all()
+    bucket.flat.fill_(7)            # what the other processes make of it
+    bucket.hand_back()
+    assert (net.params["last"][0].diff_tensor == 7).all()
+    net.show_views()                # at the end of an update
+    assert (view == 7).all()
+    net.clear_param_diffs()
+    assert not view.any()
 
 
 # The first exit handler to be registered is the last to run.

@@ -3,8 +3,9 @@ import caffe
 import numpy as np
 import pytest
 import torch
+from caffe import pending
 from caffe.kernels.roi_pooling import roi_pooling_distinct, roi_pooling_forward
-from caffe.layer_types import inner_product
+from caffe.layer_types import inner_product, roi
 from support.naive_roi import naive_forward, random_rois
 from support.nets import net_from_text
 from support.one_layer import make_layer
@@ -52,8 +53,7 @@ def run(net, rois):
 
 def without_repeats(net, monkeypatch):
     """Let this net pool every RoI."""
-    monkeypatch.setattr("caffe.layer_types.roi.roi_pooling_distinct",
-                        lambda *args: (roi_pooling_forward(*args, with_argmax=False)[0], None))
+    monkeypatch.setattr("caffe.layer_types.roi.on_gpu", lambda features: True)      # where every RoI is pooled
     return net
 
 
@@ -75,8 +75,8 @@ def test_repeated_rows_are_multiplied_once(monkeypatch):
     def counting(multiply):
         return lambda x, *args: rows.append(x.shape[0]) or multiply(x, *args)
 
-    for name in ("linear", "linear_of_regions"):
-        monkeypatch.setattr(inner_product, name, counting(getattr(inner_product, name)))
+    for module, name in ((inner_product, "linear"), (pending, "linear"), (roi, "linear_of_regions")):
+        monkeypatch.setattr(module, name, counting(getattr(module, name)))
     run(frozen_net(), rois_with_repeats())
     assert rows[0] <= 6 and rows[1:] == [12, 12]        # dropout draws for every row
 

@@ -64,14 +64,15 @@ def test_flatten_refuses_and_takes_zero_rows():
         make_layer('type: "Flatten" flatten_param { end_axis: 0 }', [X])
 
 
-def test_in_place_behind_reshape_leaves_its_bottom_alone():
+def test_in_place_after_flatten_writes_its_bottom_too():
+    """They are one memory, as in Caffe."""
     net = net_of("""input: "x" input_shape { dim: 2 dim: 2 }
                     layer { name: "f" type: "Flatten" bottom: "x" top: "y" flatten_param { axis: 0 } }
                     layer { name: "r" type: "ReLU" bottom: "y" top: "y" }""")
     net.blobs["x"].data[...] = [[-1, 2], [3, -4]]
     net.forward()
     assert net.blobs["y"].data.tolist() == [0, 2, 3, 0]
-    assert net.blobs["x"].data.tolist() == [[-1, 2], [3, -4]]
+    assert net.blobs["x"].data.tolist() == [[0, 2], [3, 0]]
 
 
 # ---- Split, Silence

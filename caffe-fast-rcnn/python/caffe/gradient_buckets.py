@@ -18,11 +18,16 @@ class Bucket:
         self._parts = [part.view(blob.shape) for part, blob in zip(parts, blobs)]
 
     def collect(self):
-        """Have the diffs in `flat`; they are copied only where somebody gave a blob another array."""
+        """Have the diffs in `flat`; they are copied only where a blob's diff lies elsewhere."""
         for blob, part in zip(self._blobs, self._parts):
             diff = blob.mutable_diff_tensor()
             if diff.data_ptr() != part.data_ptr():
                 part.copy_(diff)
+
+    def hand_back(self):
+        """Give the blobs the parts of `flat` as their diffs; those that users hold views of copy them."""
+        for blob, part in zip(self._blobs, self._parts):
+            if blob.mutable_diff_tensor().data_ptr() != part.data_ptr():
                 blob.diff_tensor = part
 
 

@@ -55,6 +55,7 @@ class Layer:
     reads_top       backward needs the top's numbers as forward left them, so an in-place layer behind it must not
                     overwrite their memory
     repeatable      forward gives the same top again from the same bottoms and parameters, and remembers nothing of it
+    shares_data     the tops are the bottom's memory
     """
 
     type = None
@@ -65,6 +66,7 @@ class Layer:
     auto_top = False
     reads_top = True
     repeatable = False
+    shares_data = False
 
     def __init__(self, layer_param):
         self.layer_param = layer_param
@@ -92,7 +94,9 @@ class Layer:
                 outputs = self.function(*inputs)
             self._leaves = self._outputs = None
         else:
-            inputs = [x.detach().requires_grad_() for x in inputs]
+            # `data`, not `detach()`: as in Caffe, backward takes the numbers that are there then.  An update of the
+            # weights or a partial forward may have written new ones into the same memory.
+            inputs = [x.data.requires_grad_() for x in inputs]
             with torch.enable_grad():
                 outputs = self.function(*inputs)
             outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
@@ -129,9 +133,9 @@ class Layer:
 
     # ---- for layers
 
-    def rows_of(self, blob, regions=False):
+    def rows_of(self, blob):
         """Blob.rows of a bottom, for a layer that works row by row; with all rows where backward will need them."""
-        return (blob.tensor, None) if self.needs_backward else blob.rows(regions)
+        return (blob.tensor, None) if self.needs_backward else blob.rows()
 
     def learns(self, param_index):
         """Whether backward must add to the diff of self.blobs[param_index]."""

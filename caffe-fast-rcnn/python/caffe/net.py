@@ -8,11 +8,11 @@ from . import common, layer_types  # noqa: F401  (importing layer_types register
 from .backward_marking import Node, mark_backward
 from .blob import Blob
 from .common import CaffeError
-from .forgetting import Forgetting
 from .layer import create_layer
 from .net_weights import copy_trained_layers, save_trained_layers, share_trained_layers
 from .param_sharing import ParamTable
 from .proto import caffe_pb2
+from .recompute_plan import RecomputePlan
 from .util.files import read_text_proto
 from .util.filter_net import filter_net
 from .util.insert_splits import insert_splits
@@ -67,7 +67,7 @@ class Net:
             layer.needs_backward = node.needs
             if param.force_backward:
                 layer.param_propagate_down = [True] * len(layer.blobs)
-        self._forgetting = Forgetting(self.phase, self.layers, self._nodes, self._bottoms, self._tops)
+        self._recompute_plan = RecomputePlan(self.phase, self.layers, self._nodes, self._bottoms, self._tops)
         self._param = param
 
     def _append_layer(self, layer_param):
@@ -89,6 +89,7 @@ class Net:
         for name in layer_param.top:
             self._blob_needs[name] = needs
         self._register(layer, layer_param, bottoms, tops, weights)
+        self._fill_loss_diffs(len(self.layers) - 1)
         down = list(layer_param.propagate_down)
         self._nodes.append(Node(list(layer_param.bottom), list(layer_param.top), down or needs_bottom, needs,
                                 [bool(w) for w in weights],
@@ -165,8 +166,16 @@ class Net:
         self._callbacks["after_backward"].append(callback)
 
     def _call(self, when, layer_number):
-        for callback in self._callbacks[when]:
+        callbacks = self._callbacks[when]
+        if callbacks or self.layers[layer_number].layer_param.type == "Python":
+            self.show_views()
+        for callback in callbacks:
             callback(layer_number)
+
+    def show_views(self):
+        """Have the numpy views that users hold show what layers gave: after a pass, and before users' code in it."""
+        for blob in (*self.blobs.values(), *self.learnable_params):
+            blob.show_views()
 
     def forward(self, blobs=None, start=None, end=None, **inputs):
         """Run the layers from `start` to `end` (names, both included; all by default).
@@ -184,18 +193,25 @@ class Net:
     def forward_from_to(self, first=0, last=None):
         """Run layers first..last (numbers); returns the weighted loss as a tensor of no axes on the current device."""
         loss = torch.zeros((), dtype=common.dtype(), device=common.device())
-        for i in range(first, len(self.layers) if last is None else last + 1):
-            layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
-            self._call("before_forward", i)
-            layer.reshape(bottom, top)
-            self._fill_loss_diffs(i)
-            recipe = self._forgetting.recipe(i)
-            layer.forward(bottom, top)
-            for blob, weight in zip(top, self._loss_weights[i]):
-                if weight:
-                    loss = loss + (blob.tensor * blob.diff_tensor).sum()
-            self._forgetting.done(i, recipe)
-            self._call("after_forward", i)
+        try:
+            for i in range(first, len(self.layers) if last is None else last + 1):
+                loss = self._forward_layer(i, loss)
+        finally:
+            self.show_views()
+        return loss
+
+    def _forward_layer(self, i, loss):
+        layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
+        self._call("before_forward", i)
+        layer.reshape(bottom, top)
+        self._fill_loss_diffs(i)
+        recomputation = self._recompute_plan.recomputation(i)
+        layer.forward(bottom, top)
+        for blob, weight in zip(top, self._loss_weights[i]):
+            if weight:
+                loss = loss + (blob.tensor * blob.diff_tensor).sum()
+        self._recompute_plan.done(i, recomputation)
+        self._call("after_forward", i)
         return loss
 
     def _fill_loss_diffs(self, i):
@@ -206,7 +222,7 @@ class Net:
 
     def begin_pass(self):
         """Free what the last pass made, as long as forward and backward over all layers come next (Solver says so)."""
-        self._forgetting.begin_pass()
+        self._recompute_plan.begin_pass()
 
     def backward(self, diffs=None, start=None, end=None, **top_diffs):
         """Run backward from layer `start` (the last by default) down to `end` (the first), both included.
@@ -226,12 +242,15 @@ class Net:
     def backward_from_to(self, first=None, last=0):
         """Run backward over layers first..last (numbers, first >= last)."""
         first = len(self.layers) - 1 if first is None else first
-        for i in range(first, last - 1, -1):
-            node = self._nodes[i]
-            self._call("before_backward", i)
-            if node.needs:
-                self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
-            self._call("after_backward", i)
+        try:
+            for i in range(first, last - 1, -1):
+                node = self._nodes[i]
+                self._call("before_backward", i)
+                if node.needs:
+                    self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
+                self._call("after_backward", i)
+        finally:
+            self.show_views()
 
     def reshape(self):
         """Give every blob the shape that follows from the inputs' shapes now."""

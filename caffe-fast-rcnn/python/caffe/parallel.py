@@ -109,6 +109,7 @@ class NCCL:
             with self._in_touch():
                 self._wait(work)
             bucket.flat.div_(self.count)
+            bucket.hand_back()
 
     def _send(self, layer):
         """Start the way of the buckets that backward will not write to any more, having come to `layer`."""

@@ -171,7 +171,7 @@ class Solver:
         log("solver.cpp:228", "Iteration %d, loss = %.6g" % (self.iter, smoothed))
 
     def apply_update(self):
-        """Turn the accumulated parameter diffs into an update of the weights."""
+        """Turn the accumulated parameter diffs into an update of the weights; the diffs hold it then, as in Caffe."""
         rate, self._current_step = learning_rate(self.param, self.iter, self._current_step)
         if self._display:
             log("sgd_solver.cpp:106", "Iteration %d, lr = %.6g" % (self.iter, rate))
@@ -183,6 +183,7 @@ class Solver:
             for i, (blob, (lr_mult, decay_mult)) in enumerate(params):
                 if lr_mult:
                     self._update(blob, [h[i] for h in self._history], rate * lr_mult, decay_mult)
+        self.net.show_views()
 
     def _update(self, blob, history, rate, decay_mult):
         decay = self.param.weight_decay * decay_mult
@@ -197,7 +198,8 @@ class Solver:
             grad.add_(weights, alpha=decay)
         elif decay:
             grad.add_(weights.sign(), alpha=decay)
-        weights.sub_(RULES[p.type](p, rate, grad, history, self.iter))
+        grad.copy_(RULES[p.type](p, rate, grad, history, self.iter))
+        weights.sub_(grad)
 
     def _clip_gradients(self):
         limit = self.param.clip_gradients
@@ -240,6 +242,7 @@ class Solver:
                 sums[name] = sums.get(name, 0) + net.blobs[name].tensor
         for name in sums:
             net.blobs[name].tensor = sums[name] / iters
+        net.show_views()
         log_outputs(net, "Test", "solver.cpp:404")
 
     # ---- files

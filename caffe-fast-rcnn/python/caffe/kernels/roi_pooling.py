@@ -28,13 +28,11 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
 
 
 def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale):
-    """As roi_pooling_forward without argmax, but RoIs with the same cells in every bin have one row together.
+    """As roi_pooling_forward without argmax, but RoIs with the same cells in every bin have one row together; CPU only.
 
     Returns the top, a PooledRegions (D, C, pooled_h, pooled_w), and repeats (R) int64, each RoI's row of it; repeats is
-    None where every RoI has a row of its own.  On a GPU, which would have to wait for their number: a tensor, and None.
+    None where every RoI has a row of its own.
     """
-    if on_gpu(features):
-        return roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_argmax=False)[0], None
     bins = _checked_bins(features, rois, pooled_h, pooled_w, spatial_scale)
     first, repeats = _distinct_rows(torch.cat([x.flatten(1) for x in (bins[0][:, None], *bins[1:])], 1).numpy())
     if len(first) == len(rois):

@@ -91,9 +91,10 @@ class ParameterLayer(Layer):
 
     def reshape(self, bottom, top):
         top[0].reshape(*self.blobs[0].shape)
+        top[0].share_data(self.blobs[0])
 
     def forward(self, bottom, top):
-        top[0].share_data(self.blobs[0])
+        pass
 
     def backward(self, top, propagate_down, bottom):
         if self.learns(0) and top[0].has_diff:

@@ -2,8 +2,7 @@
 import torch
 
 from ..filler import new_param
-from ..kernels.pooled_regions import PooledRegions
-from ..kernels.products import add_matmul, linear, linear_of_regions, matmul
+from ..kernels.products import add_matmul, linear, matmul
 from ..layer import Layer, register
 
 
@@ -43,10 +42,11 @@ class InnerProduct(Layer):
 
     def forward(self, bottom, top):
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
-        x, repeats = self.rows_of(bottom[0], self.axis == 1) if self.axis else (bottom[0].tensor, None)
-        y = (linear_of_regions(x, self._weight(), bias) if isinstance(x, PooledRegions)
-             else linear(self._rows(x), self._weight(), bias))       # (M, K) (K, num_output)
-        top[0].set_rows(y.reshape(*x.shape[:self.axis], *top[0].shape[self.axis:]), repeats)
+        if self.axis == 1 and not self.needs_backward:
+            top[0].set_rows(*bottom[0].linear(self._weight(), bias))
+        else:
+            y = linear(self._rows(bottom[0].tensor), self._weight(), bias)      # (M, K) (K, num_output)
+            top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
         diff = top[0].diff_tensor.reshape(-1, self.layer_param.inner_product_param.num_output)

@@ -1,10 +1,14 @@
 """Layers on regions of interest."""
 import math
+from functools import cached_property
 
 import torch
 
+from ..kernels import on_gpu
+from ..kernels.products import linear_of_regions
 from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
 from ..layer import Layer, register
+from ..pending import Pending, RepeatedRows
 
 
 @register("ROIPooling")
@@ -18,7 +22,7 @@ class ROIPoolingLayer(Layer):
     top (R, C, pooled_h, pooled_w); R may be 0.  The rounding rule is told in kernels/roi_pooling.py.
     The maxima's places are kept only when backward is needed.  RoIs get a zero diff.
     Without backward, RoIs that fall on the same cells (a fifth to a third of the proposals) are pooled once, and once
-    they go through the layers behind that know of repeated rows (InnerProduct, ReLU).  On the CPU each region of cells
+    they go through the next layers that know of repeated rows (InnerProduct, ReLU).  On the CPU each region of cells
     is pooled once, whatever bins of how many RoIs cover it (kernels/pooled_regions.py).  All blobs read in full.
     """
 
@@ -47,8 +51,10 @@ class ROIPoolingLayer(Layer):
         args = (bottom[0].tensor, bottom[1].tensor.reshape(-1, 5), self.pooled_h, self.pooled_w, self.spatial_scale)
         if self.needs_backward:
             top[0].tensor, self._argmax = roi_pooling_forward(*args, empty=self._memory.empty)
+        elif on_gpu(args[0]):       # to know which RoIs are repeated would mean to wait
+            top[0].tensor, _ = roi_pooling_forward(*args, with_argmax=False)
         else:
-            top[0].set_rows(*roi_pooling_distinct(*args))
+            top[0].set_pending(PooledRows(*roi_pooling_distinct(*args)))
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
@@ -59,6 +65,29 @@ class ROIPoolingLayer(Layer):
 
     def allow_force_backward(self, bottom_index):
         return bottom_index == 0
+
+
+class PooledRows(Pending):
+    """Distinct RoIs as PooledRegions (D, C, pooled_h, pooled_w), and each RoI's row of them; None: all are distinct."""
+
+    def __init__(self, regions, repeats):
+        self._regions, self._repeats = regions, repeats
+        self.shape = regions.shape if repeats is None else (len(repeats), *regions.shape[1:])
+        self.device = regions.device
+
+    def tensor(self):
+        rows, repeats = self.rows()
+        return rows if repeats is None else RepeatedRows(rows, repeats).tensor()
+
+    def rows(self):
+        return self._rows, self._repeats
+
+    @cached_property
+    def _rows(self):
+        return self._regions.tensor()
+
+    def linear(self, weight, bias):
+        return linear_of_regions(self._regions, weight, bias), self._repeats
 
 
 class _Memory:

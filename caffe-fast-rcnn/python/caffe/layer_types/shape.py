@@ -7,13 +7,15 @@ from ..layer import Layer, register
 class ViewLayer(Layer):
     """Base: the top is the bottom's memory under the shape that `top_shape(bottom shape)` gives."""
 
-    reads_top = True        # not for backward: the bottom's memory must survive in-place layers behind
+    reads_top = True        # what the bottom's layer keeps for backward must survive in-place layers on the top
+    shares_data = True
 
     def reshape(self, bottom, top):
         top[0].reshape(*self.top_shape(bottom[0].shape))
+        top[0].share_data(bottom[0])
 
     def forward(self, bottom, top):
-        top[0].tensor = bottom[0].tensor.reshape(top[0].shape)
+        pass
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:

@@ -14,14 +14,15 @@ class SplitLayer(Layer):
     """
 
     tops = (1, None)
+    shares_data = True
 
     def reshape(self, bottom, top):
         for blob in top:
             blob.reshape(*bottom[0].shape)
+            blob.share_data(bottom[0])
 
     def forward(self, bottom, top):
-        for blob in top:
-            blob.share_data(bottom[0])
+        pass
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

@@ -1,0 +1,99 @@
+"""HostSide: the numbers of an array as numpy sees them, and whether anybody holds a view of them."""
+import math
+import weakref
+
+import torch
+
+from . import common
+
+_MOST_PINNED = 2 ** 26     # bytes; what a data layer fills or a Python layer reads is smaller, fc6 of VGG16 is not
+
+_BAND = 4096                # cells of an image whose channels stay in the cache while they are turned round
+
+
+class HostSide:
+    """Memory on the host for `size` numbers in C order: those of the tensor `content`, and zeros where it has fewer.
+
+    `numpy` hands out views of it.  They keep one base array alive, and so does whatever is made of them: slices, other
+    shapes, memoryviews, tensors.  As long as it lives the memory is `held`.
+    """
+
+    __slots__ = ("_flat", "_base", "_sent")
+
+    def __init__(self, size, content=None):
+        dtype = common.dtype() if content is None else content.dtype
+        pinned = common.device().type == "cuda" and size * dtype.itemsize <= _MOST_PINNED
+        make = torch.empty if content is not None and content.numel() == size else torch.zeros
+        flat = make(size, dtype=dtype, pin_memory=pinned)
+        # from_numpy makes a storage that is not resizable, by which `seen_by_numpy` knows it.
+        self._flat = flat if pinned else torch.from_numpy(flat.numpy())
+        self._base = None       # weak reference to the base of all views
+        self._sent = None       # event: the numbers have left for the device
+        if content is not None:
+            self.take(content)
+
+    @property
+    def held(self):
+        """Whether anybody has a numpy view, or what was made of one."""
+        return self._base is not None and self._base() is not None
+
+    def numpy(self, shape):
+        """A writable view of the first numbers, under `shape`."""
+        base = self._base() if self._base is not None else None
+        if base is None:
+            base = self._flat.numpy()
+            self._base = weakref.ref(base)
+        return base[:math.prod(shape)].reshape(shape)
+
+    def tensor(self, shape):
+        """The same as a tensor; this is no view that counts as held."""
+        return self._flat[:math.prod(shape)].view(shape)
+
+    def fits(self, tensor):
+        """Whether `take` takes it."""
+        return tensor.dtype == self._flat.dtype and tensor.numel() <= self._flat.numel()
+
+    def shows(self, tensor):
+        """Whether `tensor` lies in this memory."""
+        return (tensor.device.type == "cpu"
+                and tensor.untyped_storage().data_ptr() == self._flat.untyped_storage().data_ptr())
+
+    def take(self, tensor):
+        """Copy a tensor of any device and strides here, in C order."""
+        front = self.tensor(tensor.shape)
+        if self.shows(tensor):
+            if tensor.data_ptr() == front.data_ptr() and tensor.stride() == front.stride():
+                return
+            tensor = tensor.clone()
+        self.wait()
+        _copy(front, tensor)
+
+    def send(self, device, shape):
+        """A copy on `device`.  On a GPU the program goes on while the numbers are under way."""
+        tensor = torch.empty(shape, dtype=self._flat.dtype, device=device)
+        tensor.copy_(self.tensor(shape), non_blocking=True)
+        if device.type == "cuda" and self._flat.is_pinned():
+            self._sent = torch.cuda.Event()
+            self._sent.record()
+        return tensor
+
+    def wait(self):
+        """Return when the memory may be written: what `send` sent has left."""
+        if self._sent is not None:
+            self._sent.synchronize()
+            self._sent = None
+
+
+def seen_by_numpy(tensor):
+    """Whether `tensor` lies in the memory of a HostSide, which a user may write at any time."""
+    return not tensor.untyped_storage().resizable()
+
+
+def _copy(front, tensor):
+    """front, in C order, = tensor; channels that are last in memory are moved in bands, in a fourth of the time."""
+    if tensor.dim() != 4 or tensor.is_contiguous() or not tensor.is_contiguous(memory_format=torch.channels_last):
+        front.copy_(tensor)
+        return
+    for rows, columns in zip(front.flatten(2), tensor.flatten(2)):      # (C, H W) each
+        for band, source in zip(rows.split(_BAND, 1), columns.split(_BAND, 1)):
+            band.copy_(source)

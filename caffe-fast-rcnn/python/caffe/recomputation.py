@@ -1,0 +1,58 @@
+"""Recomputation: content of an array that is computed again when somebody reads it."""
+from . import common
+from .blob import Blob
+from .pending import Pending
+
+
+class Recomputation(Pending):
+    """How an array of `shape` was computed: a chain of layers, the first into a new blob, the others in place.
+
+    The answer is that of the pass, bit for bit, whatever was written into inputs and weights since.
+    """
+
+    def __init__(self, shape, steps=(), copied=0):
+        self.shape, self.device = shape, common.device()
+        self.copied = copied        # numbers that are kept for it
+        # [(layer, bottoms, parameters)]; a bottom is a tensor, a Recomputation, or None: in place
+        self._steps = steps
+        self._precision = common.precision()
+
+    def tensor(self):
+        now, out = common.precision(), None
+        common.set_precision(self._precision)
+        try:
+            for layer, bottoms, params in self._steps:
+                out = _run(layer, [out if b is None else _as_blob(b) for b in bottoms], params, out)
+        finally:
+            common.set_precision(now)
+        return out.tensor
+
+    def then(self, layer, bottoms, params):
+        """What `layer` makes of this array in place, or as the first layer of `bottoms`."""
+        return Recomputation(self.shape, [*self._steps, (layer, bottoms, params)],
+                             self.copied + _numbers(bottoms + params))
+
+
+def _run(layer, bottom, params, in_place):
+    """The top of `layer` over other bottoms and parameters than its own."""
+    top, own = [in_place or Blob()], layer.blobs
+    layer.blobs = [_as_blob(p) for p in params]
+    try:
+        layer.reshape(bottom, top)
+        layer.forward(bottom, top)
+    finally:
+        layer.blobs = own
+    return top[0]
+
+
+def _as_blob(source):
+    blob = Blob(*source.shape)
+    if isinstance(source, Pending):
+        blob.set_pending(source)
+    else:
+        blob.tensor = source
+    return blob
+
+
+def _numbers(sources):
+    return sum(s.numel() for s in sources if s is not None and not isinstance(s, Pending))
