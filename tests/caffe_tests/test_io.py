@@ -4,7 +4,12 @@ import sys
 
 import caffe
 import numpy as np
+import PIL.Image
 import pytest
+import scipy.ndimage
+import skimage.io
+import skimage.transform
+import skimage.util
 from caffe.proto import caffe_pb2
 from support.reference import ROOT
 
@@ -17,10 +22,9 @@ SHAPES = [((13, 17), (5, 7)), ((5, 7), (13, 17)), ((5, 17), (9, 6)), ((8, 8), (8
 @pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_resizing_is_scikit_images(old, new, order, channels):
-    transform = pytest.importorskip("skimage.transform")
     image = np.random.default_rng(order).normal(2, 5, (*old, channels))
     low, span = image.min(), np.ptp(image)
-    expected = transform.resize((image - low) / span, new, order=order, mode="constant") * span + low
+    expected = skimage.transform.resize((image - low) / span, new, order=order, mode="constant") * span + low
     got = caffe.io.resize_image(image, new, order)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=2e-6 * span)
@@ -30,9 +34,8 @@ def test_resizing_is_scikit_images(old, new, order, channels):
 @pytest.mark.parametrize("old, new", SHAPES)
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_other_channel_numbers_are_resized_as_scipys_zoom(old, new, order):
-    ndimage = pytest.importorskip("scipy.ndimage")
     image = np.random.default_rng(order).normal(2, 5, (*old, 4))
-    expected = ndimage.zoom(image, [new[0] / old[0], new[1] / old[1], 1], order=order)
+    expected = scipy.ndimage.zoom(image, [new[0] / old[0], new[1] / old[1], 1], order=order)
     np.testing.assert_allclose(caffe.io.resize_image(image, new, order), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -108,7 +111,7 @@ def test_oversample_gives_corners_and_centre_and_their_mirrors():
 
 
 def write_image(path, array, mode=None):
-    image = pytest.importorskip("PIL.Image").fromarray(array)
+    image = PIL.Image.fromarray(array)
     image = image if mode is None else image.convert(mode)
     image.save(path)
 
@@ -116,18 +119,17 @@ def write_image(path, array, mode=None):
 @pytest.mark.parametrize("mode, ending", [("RGB", "png"), ("RGB", "jpg"), ("L", "png"), ("1", "png"), ("P", "png"), ("RGBA", "png"),
                                           ("LA", "png"), ("L", "bmp")])
 def test_images_of_every_mode_load_as_scikit_image_loads_them(mode, ending, tmp_path):
-    skimage_io, util = pytest.importorskip("skimage.io"), pytest.importorskip("skimage.util")
     path = tmp_path / f"image.{ending}"
     write_image(path, np.random.default_rng(0).integers(0, 256, (6, 7, 4 if mode == "RGBA" else 3), np.uint8), mode)
     image = caffe.io.load_image(path)
     assert image.shape == (6, 7, 3) and image.dtype == np.float32
-    expected = util.img_as_float32(skimage_io.imread(path))
+    expected = skimage.util.img_as_float32(skimage.io.imread(path))
     expected = expected[:, :, np.newaxis] if expected.ndim == 2 else expected
     wanted = np.tile(expected[:, :, :1], (1, 1, 3)) if expected.shape[2] < 3 else expected[:, :, :3]
     np.testing.assert_allclose(image, wanted, atol=1e-6)
     if expected.shape[2] != 2:
         np.testing.assert_allclose(caffe.io.load_image(path, color=False)[:, :, 0],
-                                   util.img_as_float32(skimage_io.imread(path, as_gray=True)), atol=1e-5)
+                                   skimage.util.img_as_float32(skimage.io.imread(path, as_gray=True)), atol=1e-5)
 
 
 def test_printers_colours_become_red_green_and_blue(tmp_path):
@@ -142,7 +144,6 @@ def test_sixteen_bits_are_kept(tmp_path):
 
 
 def test_without_pillow_opencv_reads_the_same(tmp_path, monkeypatch):
-    pytest.importorskip("cv2")
     for mode, channels in (("RGB", 3), ("L", 3), ("RGBA", 4)):
         write_image(tmp_path / f"{mode}.png", np.random.default_rng(0).integers(0, 256, (5, 6, channels), np.uint8), mode)
     expected = {mode: caffe.io.load_image(tmp_path / f"{mode}.png") for mode in ("RGB", "L", "RGBA")}
