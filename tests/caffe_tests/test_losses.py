@@ -200,4 +200,4 @@ def test_which_losses_count_unasked():
               layer { name: "l" type: "%s" bottom: "a" bottom: "b" }"""
     for kind, weight in (("EuclideanLoss", 1), ("SmoothL1Loss", 0)):
         net = net_from_text(text % kind, caffe.TRAIN)
-        assert net.loss_weight(net.outputs[0]) == weight
+        assert net.outputs == [] and net.blob_loss_weights["(automatic)"] == weight

@@ -145,8 +145,6 @@ def test_a_net_filters_by_phase_and_stage(tmp_path):
     ('layer { name: "r" type: "ReLU" bottom: "z" top: "r" }', "layer r .ReLU.: unknown bottom blob 'z'"),
     ('layer { name: "r" type: "ReLU" bottom: "x" top: "x2" } layer { name: "s" type: "ReLU" bottom: "x" top: "x2" }',
      "layer s: top blob 'x2' is made by layer r already"),
-    ('layer { name: "r" type: "ReLU" bottom: "x" top: "y" } layer { name: "r" type: "ReLU" bottom: "y" top: "z" }',
-     "two layers have this name"),
     ('layer { name: "r" type: "ReLU" bottom: "x" top: "y" top: "z" }', "layer r .ReLU.: expected 1 top blob.s., got 2"),
     ('layer { name: "r" type: "ReLU" bottom: "x" top: "y" propagate_down: true propagate_down: true }',
      "2 propagate_down for 1 bottoms"),

@@ -32,7 +32,7 @@ def test_what_we_write_the_ordinary_schema_reads_and_the_reverse(tmp_path):
     np.testing.assert_array_equal(w, W)
     param = caffe_pb2.NetParameter(name="n")
     param.layer.add(name="a", type="InnerProduct")
-    write_weights(str(tmp_path / "v"), param, {"a": [W, B]})
+    write_weights(str(tmp_path / "v"), param, [[W, B]])
     net = caffe_pb2.NetParameter.FromString((tmp_path / "v").read_bytes())
     assert list(net.layer[0].blobs[0].shape.dim) == [2, 3] and list(net.layer[0].blobs[0].data) == W.ravel().tolist()
 

@@ -38,7 +38,7 @@ def become(rank, count, uid, function, args):
     caffe.set_solver_count(count)
     caffe.set_solver_rank(rank)
     caffe.set_multiprocess(True)
-    os.environ["UID_OF_RUN"] = uid
+    os.environ["UID_OF_RUN"] = uid.decode()
     code = 0
     try:
         function(*args)

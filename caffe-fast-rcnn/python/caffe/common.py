@@ -13,15 +13,17 @@ import numpy as np
 import torch
 
 
-class CaffeError(Exception):
+class CaffeError(RuntimeError):
     """A mistake in a prototxt, a weight file or a call; one line: who, expected, got, remedy."""
 
 
 class Phase(enum.IntEnum):
-    """TRAIN or TEST; compares as pycaffe's integers and prints as the name."""
+    """TRAIN or TEST: pycaffe's integers, but `str` gives the name, which py-faster-rcnn's layers look settings up by."""
 
     TRAIN = 0
     TEST = 1
+
+    __repr__ = int.__repr__
 
     def __str__(self):
         return self.name

@@ -102,6 +102,9 @@ class Layer:
             blob.tensor = out.detach()
 
     def backward(self, top, propagate_down, bottom):
+        if self._leaves is None:
+            self.fail("this layer has no backward(self, top, propagate_down, bottom) of its own; define it, or stop "
+                      "backward with propagate_down: false")
         wanted = list(propagate_down) + list(self.param_propagate_down or [True] * len(self.blobs))
         leaves = [x for x, want in zip(self._leaves, wanted) if want]
         outputs = [(y, t.diff_tensor) for y, t in zip(self._outputs, top) if y.requires_grad]

@@ -10,6 +10,7 @@ from .blob import Blob
 from .common import CaffeError
 from .forgetting import Forgetting
 from .layer import create_layer
+from .net_calls import NetCalls
 from .net_weights import copy_trained_layers, save_trained_layers, share_trained_layers
 from .param_sharing import ParamTable
 from .proto import caffe_pb2
@@ -18,14 +19,17 @@ from .util.filter_net import filter_net
 from .util.insert_splits import insert_splits
 from .util.upgrade import upgrade_net
 
+AUTOMATIC = "(automatic)"       # Caffe's name of tops that loss layers have and the prototxt leaves out
 
-class Net:
+
+class Net(NetCalls):
     """Net(prototxt, phase), Net(prototxt, caffemodel, phase), Net(prototxt, phase, weights=..., level=, stages=).
 
     blobs     OrderedDict of name -> Blob            params   OrderedDict of layer name -> [Blob, ...]
-    layers    list of Layer                          layer_dict  name -> Layer
+    layers    list of Layer                          layer_dict  OrderedDict of name -> Layer
     inputs, outputs   names of the Input layers' tops, and of the tops nobody reads
-    top_names, bottom_names   layer name -> blob names
+    top_names, bottom_names   OrderedDict of layer name -> blob names
+    Of two layers of one name the later one is found under it, as in pycaffe; `layers` has both.
     Raises CaffeError for anything wrong in the prototxt or the weights.
     """
 
@@ -55,13 +59,14 @@ class Net:
         self.layers, self._layer_names, self.layer_dict = [], [], OrderedDict()
         self.blobs, self.params = OrderedDict(), OrderedDict()
         self.top_names, self.bottom_names = OrderedDict(), OrderedDict()
-        self.inputs, self._bottoms, self._tops, self._loss_weights = [], [], [], []
+        self._blobs, self._blob_names, self._inputs = [], [], []       # lists: two layers, or tops, may have one name
+        self._bottoms, self._tops, self._loss_weights = [], [], []
         self._table, self._nodes, self._unread, self._producer = ParamTable(), [], OrderedDict(), {}
         self._blob_needs = {}
         self._callbacks = {"before_forward": [], "after_forward": [], "before_backward": [], "after_backward": []}
         for layer_param in param.layer:
             self._append_layer(layer_param)
-        self.outputs = sorted(self._unread)
+        self._outputs = [self._blob_names.index(name) for name in sorted(self._unread)]
         mark_backward(self._nodes, param.force_backward)
         for layer, node in zip(self.layers, self._nodes):
             layer.needs_backward = node.needs
@@ -73,24 +78,22 @@ class Net:
     def _append_layer(self, layer_param):
         if not layer_param.HasField("phase"):
             layer_param.phase = int(self.phase)
-        if layer_param.name in self.layer_dict:
-            raise CaffeError("layer %s: two layers have this name" % layer_param.name)
         layer = create_layer(layer_param)
         bottoms = self._connect_bottoms(layer_param)
         needs_bottom = [self._blob_needs[name] for name in layer_param.bottom]
         tops = self._connect_tops(layer, layer_param)
-        _check_arity(layer, layer_param)
+        _check_arity(layer, bottoms, tops)
         layer.setup(bottoms, tops)
         layer.reshape(bottoms, tops)
         _copy_blobs_of_prototxt(layer, layer_param)
-        weights = _loss_weights(layer, layer_param)
+        weights = _loss_weights(layer, layer_param, tops)
         learns = self._append_params(layer, layer_param)
         needs = any(needs_bottom) or any(learns)
         for name in layer_param.top:
             self._blob_needs[name] = needs
         self._register(layer, layer_param, bottoms, tops, weights)
         down = list(layer_param.propagate_down)
-        self._nodes.append(Node(list(layer_param.bottom), list(layer_param.top), down or needs_bottom, needs,
+        self._nodes.append(Node(list(layer_param.bottom), self.top_names[layer_param.name], down or needs_bottom, needs,
                                 [bool(w) for w in weights],
                                 [layer.allow_force_backward(i) for i in range(len(bottoms))]))
 
@@ -105,9 +108,6 @@ class Net:
         return [self.blobs[name] for name in layer_param.bottom]
 
     def _connect_tops(self, layer, layer_param):
-        if layer.auto_top:
-            for i in range(len(layer_param.top), layer.tops[0]):
-                layer_param.top.append("%s_auto_top_%d" % (layer_param.name, i))
         for i, name in enumerate(layer_param.top):
             in_place = i < len(layer_param.bottom) and layer_param.bottom[i] == name
             if in_place:
@@ -116,12 +116,19 @@ class Net:
                 raise CaffeError("layer %s: top blob %r is made by layer %s already; give it another name"
                                  % (layer_param.name, name, self._producer[name].name))
             else:
-                self.blobs[name] = Blob()
+                self._add_blob(name)
+                if layer_param.type == "Input":
+                    self._inputs.append(len(self._blobs) - 1)
             self._producer[name] = layer
             self._unread[name] = True
-            if layer_param.type == "Input":
-                self.inputs.append(name)
-        return [self.blobs[name] for name in layer_param.top]
+        automatic = max(0, layer.tops[0] - len(layer_param.top)) if layer.auto_top else 0
+        return [self.blobs[name] for name in layer_param.top] + [self._add_blob(AUTOMATIC) for _ in range(automatic)]
+
+    def _add_blob(self, name):
+        self._blobs.append(Blob())
+        self._blob_names.append(name)
+        self.blobs[name] = self._blobs[-1]
+        return self._blobs[-1]
 
     def _append_params(self, layer, layer_param):
         """Enter the layer's blobs into the table; returns which of them learn."""
@@ -133,15 +140,17 @@ class Net:
             self._table.add(layer, i, spec)
         layer.param_propagate_down = [spec.lr_mult != 0 for spec in specs]
         if layer.blobs:
-            self.params[layer.name] = layer.blobs
+            self.params[layer_param.name] = layer.blobs
         return layer.param_propagate_down
 
     def _register(self, layer, layer_param, bottoms, tops, weights):
+        """Enter the layer; by its prototxt's name, as a Python layer may use `self.name` for something else."""
+        name = layer_param.name
         self.layers.append(layer)
-        self._layer_names.append(layer.name)
-        self.layer_dict[layer.name] = layer
-        self.bottom_names[layer.name] = list(layer_param.bottom)
-        self.top_names[layer.name] = list(layer_param.top)
+        self._layer_names.append(name)
+        self.layer_dict[name] = layer
+        self.bottom_names[name] = list(layer_param.bottom)
+        self.top_names[name] = list(layer_param.top) + [AUTOMATIC] * (len(tops) - len(layer_param.top))
         self._bottoms.append(bottoms)
         self._tops.append(tops)
         self._loss_weights.append(weights)
@@ -167,19 +176,6 @@ class Net:
     def _call(self, when, layer_number):
         for callback in self._callbacks[when]:
             callback(layer_number)
-
-    def forward(self, blobs=None, start=None, end=None, **inputs):
-        """Run the layers from `start` to `end` (names, both included; all by default).
-
-        inputs: arrays for the net's inputs, of the input blobs' shapes.  blobs: more blobs to return.
-        Returns {name: array} of the outputs (of the tops of layer `end` when given) and of `blobs`.
-        """
-        if inputs:
-            self._set_arrays(inputs, self.inputs, "input", "data")
-        first, last = self._range(start, end)
-        self.forward_from_to(first, last)
-        names = self.top_names[self._layer_names[last]] if end is not None else self.outputs
-        return {name: self.blobs[name].data for name in list(names) + list(blobs or [])}
 
     def forward_from_to(self, first=0, last=None):
         """Run layers first..last (numbers); returns the weighted loss as a tensor of no axes on the current device."""
@@ -208,21 +204,6 @@ class Net:
         """Free what the last pass made, as long as forward and backward over all layers come next (Solver says so)."""
         self._forgetting.begin_pass()
 
-    def backward(self, diffs=None, start=None, end=None, **top_diffs):
-        """Run backward from layer `start` (the last by default) down to `end` (the first), both included.
-
-        top_diffs: arrays for the diffs of the net's outputs (of the tops of `start` when given).
-        Parameter diffs accumulate; see clear_param_diffs.  Returns {name: diff array} of the inputs (of the bottoms
-        of `end` when given) and of `diffs`.
-        """
-        if top_diffs:
-            allowed = self.outputs if start is None else self.top_names[start]
-            self._set_arrays(top_diffs, allowed, "output", "diff")
-        last, first = self._range(end, start)
-        self.backward_from_to(first, last)
-        names = self.bottom_names[self._layer_names[last]] if end is not None else self.inputs
-        return {name: self.blobs[name].diff for name in list(names) + list(diffs or [])}
-
     def backward_from_to(self, first=None, last=0):
         """Run backward over layers first..last (numbers, first >= last)."""
         first = len(self.layers) - 1 if first is None else first
@@ -238,28 +219,6 @@ class Net:
         for layer, bottom, top in zip(self.layers, self._bottoms, self._tops):
             layer.reshape(bottom, top)
 
-    def _range(self, start, end):
-        for name in (start, end):
-            if name is not None and name not in self.layer_dict:
-                raise CaffeError("net %s: no layer %r; its layers are %s"
-                                 % (self.name, name, ", ".join(self._layer_names)))
-        first = self._layer_names.index(start) if start is not None else 0
-        last = self._layer_names.index(end) if end is not None else len(self.layers) - 1
-        return first, last
-
-    def _set_arrays(self, arrays, allowed, what, side):
-        if side == "data" and set(arrays) != set(allowed):
-            raise CaffeError("net %s: forward was given %s, its inputs are %s"
-                             % (self.name, sorted(arrays), sorted(allowed)))
-        for name, array in arrays.items():
-            if name not in allowed:
-                raise CaffeError("net %s: %r is no %s; they are %s" % (self.name, name, what, sorted(allowed)))
-            shape = getattr(array, "shape", None)
-            if shape is None or tuple(shape) != self.blobs[name].shape:
-                raise CaffeError("net %s: %s %r has shape %s, its blob %s; reshape the blob first"
-                                 % (self.name, what, name, shape, self.blobs[name].shape))
-            getattr(self.blobs[name], side)[...] = array
-
     # ---- parameters
 
     @property
@@ -273,11 +232,8 @@ class Net:
         return self._table.multipliers()
 
     def loss_weight(self, blob_name):
-        """The weight with which a top counts into the objective; 0 for most."""
-        for tops, weights in zip(self.top_names.values(), self._loss_weights):
-            if blob_name in tops:
-                return weights[tops.index(blob_name)]
-        return 0
+        """The weight with which a blob counts into the objective; 0 for most."""
+        return self.blob_loss_weights.get(blob_name, 0)
 
     def clear_param_diffs(self):
         """Set all parameter diffs to zero."""
@@ -304,26 +260,24 @@ def prepare_net(net_param, state, source="net"):
     return insert_splits(filter_net(param))
 
 
-def _check_arity(layer, layer_param):
-    for what, count, (least, most) in (("bottom", len(layer_param.bottom), layer.bottoms),
-                                       ("top", len(layer_param.top), layer.tops)):
+def _check_arity(layer, bottoms, tops):
+    for what, count, (least, most) in (("bottom", len(bottoms), layer.bottoms), ("top", len(tops), layer.tops)):
         if count < least or (most is not None and count > most):
             wanted = "%d or more" % least if most is None else "%d to %d" % (least, most)
             wanted = str(least) if least == most else wanted
             layer.fail("expected %s %s blob(s), got %d" % (wanted, what, count))
-    if layer.equal_bottom_top and len(layer_param.bottom) != len(layer_param.top):
-        layer.fail("expected as many tops as bottoms, got %d bottoms and %d tops"
-                   % (len(layer_param.bottom), len(layer_param.top)))
+    if layer.equal_bottom_top and len(bottoms) != len(tops):
+        layer.fail("expected as many tops as bottoms, got %d bottoms and %d tops" % (len(bottoms), len(tops)))
 
 
-def _loss_weights(layer, layer_param):
+def _loss_weights(layer, layer_param, tops):
     """One weight a top: the prototxt's, else 1 for the first top of a loss layer, else 0."""
     given = list(layer_param.loss_weight)
-    if given and len(given) != len(layer_param.top):
-        layer.fail("%d loss_weight for %d tops; give none, or one for each" % (len(given), len(layer_param.top)))
+    if given and len(given) != len(tops):
+        layer.fail("%d loss_weight for %d tops; give none, or one for each" % (len(given), len(tops)))
     if not all(math.isfinite(weight) for weight in given):
         layer.fail("loss_weight is %s; expected finite numbers" % given)
-    return given or [float(layer.is_loss and i == 0) for i in range(len(layer_param.top))]
+    return given or [float(layer.is_loss and i == 0) for i in range(len(tops))]
 
 
 def _copy_blobs_of_prototxt(layer, layer_param):

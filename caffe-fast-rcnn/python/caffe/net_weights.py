@@ -10,26 +10,42 @@ def copy_trained_layers(net, path):
     Logs for each layer whether it came from the file, keeps its filler, or found no layer here.
     Raises CaffeError, before anything is changed, when a layer's arrays do not fit.
     """
-    source = read_weights(path)
-    fitting = [(name, arrays) for name, _, arrays in source if name in net.params]
-    for name, arrays in fitting:
-        _check_fit(path, name, arrays, net.params[name])
+    targets = _by_name(net)
+    source = [(name, arrays, _next(targets, name)) for name, _, arrays in read_weights(path)]
+    fitting = [(name, arrays, layer) for name, arrays, layer in source if layer is not None]
+    for name, arrays, layer in fitting:
+        _check_fit(path, name, arrays, layer.blobs)
     loaded = set()
-    for name, arrays in fitting:
-        for blob, array in zip(net.params[name], arrays):
+    for name, arrays, layer in fitting:
+        for blob, array in zip(layer.blobs, arrays):
             blob.data[...] = array.reshape(blob.shape)
             loaded.add(id(blob))
         log("net.cpp:817", "Copying source layer %s" % name)
-    for name, _, arrays in source:
-        if name not in net.params:
+    for name, arrays, layer in source:
+        if layer is None:
             log("net.cpp:805", "Ignoring source layer %s (%s): no layer of this name with parameters here"
                 % (name, " ".join("x".join(map(str, a.shape)) for a in arrays)))
-    for name, blobs in net.params.items():
-        if not all(id(b) in loaded for b in blobs):
+    for layer in net.layers:
+        if not all(id(b) in loaded for b in layer.blobs):
             log("net.cpp:821", "Layer %s is not in %s: keeps the values of its fillers (%s)"
-                % (name, path, _filler_names(net.layer_dict[name].layer_param)))
+                % (layer.layer_param.name, path, _filler_names(layer.layer_param)))
     if not fitting:
         log("net.cpp:823", "No layer of %s fits this net by name: nothing was loaded" % path, "W")
+
+
+def _by_name(net):
+    """{name: [layers with parameters]}: names may come twice."""
+    found = {}
+    for layer in net.layers:
+        if layer.blobs:
+            found.setdefault(layer.layer_param.name, []).append(layer)
+    return found
+
+
+def _next(targets, name):
+    """The layer for the next weights under `name`: one after the other, and the last of them for all that follow."""
+    layers = targets.get(name, [None])
+    return layers.pop(0) if len(layers) > 1 else layers[0]
 
 
 def _check_fit(path, name, arrays, blobs):
@@ -70,22 +86,24 @@ def save_trained_layers(net, path):
     """
     trained = {id(b) for layer in net.layers if layer.needs_backward for b in layer.blobs}
     param = caffe_pb2.NetParameter(name=net.name)
-    arrays = {}
+    arrays = []
     for layer in net.layers:
         if layer.blobs and not layer.needs_backward and all(id(b) in trained for b in layer.blobs):
             continue
         entry = param.layer.add()
         entry.CopyFrom(layer.layer_param)
         entry.ClearField("blobs")
-        arrays[layer.name] = [b.tensor.cpu().numpy() for b in layer.blobs]     # b.data would count as written
+        arrays.append([b.tensor.cpu().numpy() for b in layer.blobs])     # b.data would count as written
     write_weights(path, param, arrays)
 
 
 def share_trained_layers(net, other):
     """Let the parameters of `net` be those of the same-named layers of `other`."""
-    for name, blobs in net.params.items():
-        for i, (blob, source) in enumerate(zip(blobs, other.params.get(name, ()))):
-            if blob.shape != source.shape:
+    sources = _by_name(other)
+    for layer in net.layers:
+        source = _next(sources, layer.layer_param.name) if layer.blobs else None
+        for i, (blob, shared) in enumerate(zip(layer.blobs, source.blobs if source else ())):
+            if blob.shape != shared.shape:
                 raise CaffeError("share_with: layer %s, parameter %d: shape %s here, %s in the other net"
-                                 % (name, i, blob.shape, source.shape))
-            blob.share_data(source)
+                                 % (layer.layer_param.name, i, blob.shape, shared.shape))
+            blob.share_data(shared)

@@ -64,20 +64,20 @@ class NCCL:
 
     @staticmethod
     def new_uid():
-        """Where the processes of one run meet: torchrun's address under torchrun, else a free port of this machine."""
+        """Where the processes of one run meet, as bytes: torchrun's address, else a free port of this machine."""
         if "TORCHELASTIC_RUN_ID" in os.environ:
-            return "env://"
+            return b"env://"
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
-            return "tcp://127.0.0.1:%d" % s.getsockname()[1]
+            return b"tcp://127.0.0.1:%d" % s.getsockname()[1]
 
     def _join(self, uid):
         self._processes = ()            # (host, process id) by rank
         with self._in_touch():
             if not dist.is_initialized():
                 backend = "cpu:gloo,cuda:nccl" if common.device().type == "cuda" else "gloo"
-                dist.init_process_group(backend, init_method=uid, rank=self.rank, world_size=self.count,
-                                        timeout=TIMEOUT)
+                dist.init_process_group(backend, init_method=uid.decode() if isinstance(uid, bytes) else uid,
+                                        rank=self.rank, world_size=self.count, timeout=TIMEOUT)
                 atexit.register(_leave)
             _joined.append(self)
             processes = [None] * self.count

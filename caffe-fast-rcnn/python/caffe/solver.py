@@ -25,8 +25,13 @@ NETS = ("net", "net_param", "train_net", "train_net_param")
 
 
 def get_solver(solver_file):
-    """The solver of a solver prototxt, of the type it names."""
-    return Solver(solver_file)
+    """The solver of a solver prototxt, of the class of the type it names: SGDSolver, AdamSolver, ..."""
+    if not isinstance(solver_file, caffe_pb2.SolverParameter):
+        solver_file = read_text_proto(solver_file, caffe_pb2.SolverParameter())
+    kind = upgrade_solver(solver_file).type
+    if kind not in SOLVERS:
+        raise CaffeError("solver: type %r is unknown; known: %s" % (kind, ", ".join(SOLVERS)))
+    return SOLVERS[kind](solver_file)
 
 
 def _in_blocks(*tensors):
@@ -40,16 +45,18 @@ def _in_blocks(*tensors):
 
 
 class Solver:
-    """net, test_nets, iter, param (SolverParameter); step(n), solve(), snapshot(), restore(file)."""
+    """net, test_nets, iter, lr, param (SolverParameter); step(n), solve(), snapshot(), restore(file).
 
-    type = None     # a subclass fixes it; else the prototxt's
+    The base of all solvers; `get_solver` and the classes below make one.
+    """
+
+    type = None     # the prototxt's `type`, which a subclass stands for whatever its prototxt says
 
     def __init__(self, solver_file):
         if not isinstance(solver_file, caffe_pb2.SolverParameter):
             solver_file = read_text_proto(solver_file, caffe_pb2.SolverParameter())
         self.param = upgrade_solver(solver_file)
-        if self.type:
-            self.param.type = self.type
+        self.param.type = self.type
         check_solver(self.param)
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed)
@@ -170,8 +177,13 @@ class Solver:
             smoothed, = self._nccl.mean([smoothed])
         log("solver.cpp:228", "Iteration %d, loss = %.6g" % (self.iter, smoothed))
 
+    @property
+    def lr(self):
+        """The learning rate of the next update."""
+        return learning_rate(self.param, self.iter, self._current_step)[0]
+
     def apply_update(self):
-        """Turn the accumulated parameter diffs into an update of the weights."""
+        """Turn the accumulated parameter diffs into an update of the weights; the diffs hold it from then on."""
         rate, self._current_step = learning_rate(self.param, self.iter, self._current_step)
         if self._display:
             log("sgd_solver.cpp:106", "Iteration %d, lr = %.6g" % (self.iter, rate))
@@ -197,7 +209,8 @@ class Solver:
             grad.add_(weights, alpha=decay)
         elif decay:
             grad.add_(weights.sign(), alpha=decay)
-        weights.sub_(RULES[p.type](p, rate, grad, history, self.iter))
+        grad.copy_(RULES[p.type](p, rate, grad, history, self.iter))
+        weights.sub_(grad)
 
     def _clip_gradients(self):
         limit = self.param.clip_gradients
@@ -241,6 +254,10 @@ class Solver:
         for name in sums:
             net.blobs[name].tensor = sums[name] / iters
         log_outputs(net, "Test", "solver.cpp:404")
+
+    def share_weights(self, net):
+        """Let `net` use the weights of the net that is trained, without copying them."""
+        net.share_with(self.net)
 
     # ---- files
 
@@ -303,9 +320,17 @@ def _weights_of_state(filename, learned_net):
     return moved
 
 
+class SGDSolver(Solver):
+    """Stochastic gradient descent with momentum; as in pycaffe, the other solvers derive from it."""
+
+    type = "SGD"
+
+
 def _solver_class(type_name):
-    return type(type_name + "Solver", (Solver,), {"type": type_name, "__module__": __name__,
-                                                  "__doc__": "A Solver of type %s." % type_name})
+    return type(type_name + "Solver", (SGDSolver,), {"type": type_name, "__module__": __name__,
+                                                     "__doc__": "A solver of type %s." % type_name})
 
 
-SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = map(_solver_class, RULES)
+NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = (
+    _solver_class(name) for name in ("Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"))
+SOLVERS = {cls.type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)}

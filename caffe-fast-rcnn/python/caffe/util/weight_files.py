@@ -49,9 +49,9 @@ def read_weights(path):
 
 
 def write_weights(path, net_param, arrays):
-    """Write a caffemodel: `net_param` (NetParameter without blobs) with arrays[layer name] = list of numpy arrays."""
-    layers = [_message(100, [layer.SerializeToString()] + _blobs(7, arrays.get(layer.name, ())))
-              for layer in net_param.layer]
+    """Write a caffemodel: `net_param` (NetParameter without blobs), with a list of numpy arrays for each of its layers."""
+    layers = [_message(100, [layer.SerializeToString()] + _blobs(7, blobs))
+              for layer, blobs in zip(net_param.layer, arrays, strict=True)]
     head = caffe_pb2.NetParameter()
     head.CopyFrom(net_param)
     head.ClearField("layer")

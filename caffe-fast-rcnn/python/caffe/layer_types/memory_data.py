@@ -1,0 +1,49 @@
+"""MemoryData: images and labels that the program hands over, batch after batch."""
+import numpy as np
+
+from ..layer import Layer, register
+
+
+@register("MemoryData")
+class MemoryDataLayer(Layer):
+    """top 0: images (batch_size, K, H, W); top 1: their labels (batch_size).
+
+    layer { name: "data" type: "MemoryData" top: "data" top: "label"
+            memory_data_param { batch_size: 10 channels: 3 height: 28 width: 28 } }
+
+    `net.set_input_arrays(data, labels)` gives them when it is the net's first layer; a forward pass takes the next
+    batch and begins again after the last.
+    """
+
+    bottoms, tops = (0, 0), (2, 2)
+
+    def setup(self, bottom, top):
+        p = self.layer_param.memory_data_param
+        self.batch, self.dims = p.batch_size, (p.channels, p.height, p.width)
+        if not (self.batch and all(self.dims)):
+            self.fail("memory_data_param: batch_size, channels, height and width must all be given, none of them 0")
+        self.arrays, self.next = None, 0
+
+    def set_arrays(self, data, labels):
+        """Take images (N, K, H, W) and labels (N), N a multiple of the batch size; they are not copied."""
+        data, labels = np.asarray(data), np.asarray(labels)
+        if data.shape[1:] != self.dims or labels.shape not in ((len(data),), (len(data), 1, 1, 1)):
+            self.fail("expected images (N, %d, %d, %d) and labels (N), got %s and %s"
+                      % (*self.dims, data.shape, labels.shape))
+        if not len(data) or len(data) % self.batch:
+            self.fail("%d images; expected a multiple of the batch size %d" % (len(data), self.batch))
+        self.arrays, self.next = (data, labels.reshape(-1)), 0
+
+    def reshape(self, bottom, top):
+        top[0].reshape(self.batch, *self.dims)
+        top[1].reshape(self.batch)
+
+    def forward(self, bottom, top):
+        if self.arrays is None:
+            self.fail("it has no images; call net.set_input_arrays(data, labels) before forward")
+        for blob, array in zip(top, self.arrays):
+            blob.data[...] = array[self.next:self.next + self.batch]
+        self.next = (self.next + self.batch) % len(self.arrays[0])
+
+    def backward(self, top, propagate_down, bottom):
+        pass
