@@ -18,7 +18,7 @@ class CaffeError(RuntimeError):
 
 
 class Phase(enum.IntEnum):
-    """TRAIN or TEST: pycaffe's integers, but `str` gives the name, which py-faster-rcnn's layers look settings up by."""
+    """TRAIN or TEST: pycaffe's integers, but `str` gives the name, by which py-faster-rcnn's layers find settings."""
 
     TRAIN = 0
     TEST = 1

@@ -1,7 +1,8 @@
-"""Where the pixels of one top of a NetSpec lie in another, and the Crop that lays one over the other (for FCN's nets).
+"""Where the pixels of one top of a NetSpec lie in another, and the Crop that lays one over the other.
 
-A map is (axis, a, b): from `axis` on, the coordinate x of the first top is a x + b in the second; a and b are numbers or
-arrays of one number an axis.  axis None: the identity of a layer that works pixel by pixel.
+A map is (axis, a, b): from `axis` on, the coordinate x of the first top is a x + b in the second;
+a and b are numbers, or arrays of one number an axis.  axis None: the identity of a layer that works
+pixel by pixel.
 """
 import numpy as np
 

@@ -42,8 +42,8 @@ class Detector(Net):
         try:
             import selective_search_ijcv_with_python as selective_search
         except ImportError:
-            raise CaffeError("detect_selective_search: needs the module selective_search_ijcv_with_python on PYTHONPATH;"
-                             " make windows in another way and call detect_windows") from None
+            raise CaffeError("detect_selective_search: needs the module selective_search_ijcv_with_python on "
+                             "PYTHONPATH; make windows in another way and call detect_windows") from None
         names = [os.path.abspath(name) for name in image_fnames]
         windows = selective_search.get_windows(names, cmd="selective_search_rcnn")
         return self.detect_windows(list(zip(image_fnames, windows)))

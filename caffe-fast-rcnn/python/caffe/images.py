@@ -60,7 +60,8 @@ def _read_by_opencv(filename):
     try:
         import cv2
     except ImportError:
-        raise CaffeError(f"{filename}: reading images needs Pillow or OpenCV; install one (pip install pillow)") from None
+        raise CaffeError(f"{filename}: reading images needs Pillow or OpenCV; install one "
+                         "(pip install pillow)") from None
     image = cv2.imread(filename, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise CaffeError(f"{filename}: not an image that OpenCV reads, or cut off")

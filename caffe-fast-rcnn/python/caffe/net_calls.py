@@ -89,8 +89,8 @@ class NetCalls:
     def forward_backward_all(self, blobs=None, diffs=None, **arrays):
         """Run forward, then backward, over arrays of any number of items, batch after batch.
 
-        arrays: inputs, and diffs of outputs by the outputs' names.  Returns ({name: rows of the outputs and of `blobs`},
-        {name: diffs of the inputs and of `diffs`}).
+        arrays: inputs, and diffs of outputs by the outputs' names.
+        Returns ({name: rows of the outputs and of `blobs`}, {name: diffs of the inputs and of `diffs`}).
         """
         top_diffs = {name: arrays[name] for name in arrays if name in self.outputs}
         inputs = {name: arrays[name] for name in arrays if name not in self.outputs}

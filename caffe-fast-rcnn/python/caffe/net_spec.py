@@ -8,10 +8,12 @@
     n.loss = L.SoftmaxWithLoss(L.InnerProduct(n.pool1, num_output=10), n.label)
     print(n.to_proto())                                     # a NetParameter; str() of it is a prototxt
 
-`L.Type(bottoms..., settings...)` makes a layer and gives its top, or ntop of them; `in_place=True` lets it overwrite its
-bottom.  Settings are the fields of the layer's own message (`convolution_param` for Convolution), and those of the
-layer itself (`param`, `include`, `loss_weight`, any `..._param`): everything of the schema, our own layers included.
-A top has the name under which it was entered, or the type with a number; a layer that of its first top.
+`L.Type(bottoms..., settings...)` makes a layer and gives its top, or ntop of them; `in_place=True` lets
+it overwrite its bottom.  Settings are the fields of the layer's own message (`convolution_param` for
+Convolution), and those of the layer itself (`param`, `include`, `loss_weight`, any `..._param`):
+everything of the schema, our own layers included.
+A top has the name under which it was entered, else the type with a number; a layer has the name of its
+first top.
 """
 from collections import Counter, OrderedDict
 

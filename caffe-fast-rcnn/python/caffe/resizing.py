@@ -70,7 +70,7 @@ def _along_axes(im, matrices):
 
 
 def _axis_matrix(places, old, order, kernel):
-    """(len(places), old): the values at `places` (pixels) of an axis of `old` pixels filtered by `kernel`; 0 outside."""
+    """(len(places), old): values at `places` (pixels) of an axis of `old` pixels filtered by `kernel`; 0 outside."""
     if order == 0:
         places = np.floor(places + 0.5)
     below = np.floor(places).astype(int)

@@ -333,4 +333,5 @@ def _solver_class(type_name):
 
 NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver = (
     _solver_class(name) for name in ("Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"))
-SOLVERS = {cls.type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)}
+SOLVERS = {cls.type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver,
+                                     AdamSolver)}

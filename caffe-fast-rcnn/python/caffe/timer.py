@@ -7,7 +7,7 @@ from . import common
 
 
 class Timer:
-    """start(), stop(), then `ms`: milliseconds between them, 0 before the first start; on a GPU all its work included."""
+    """start(), stop(), then `ms`: milliseconds between them, on a GPU all its work included; 0 without a start."""
 
     def __init__(self):
         self._started, self._ms = None, 0.0

@@ -12,8 +12,8 @@ def net_steps(net):
 
     A blob that a layer changes in place becomes a new value, named after that layer; the last value of an output has
     the blob's name.  Inputs are values without a step; Split layers and a Dropout that does nothing are left out: their
-    tops are their bottom's value.  A step's `shapes` are those of its bottoms.  Raises CaffeError for a net in TRAIN, and where
-    two layers have one name.
+    tops are their bottom's value.  A step's `shapes` are those of its bottoms.  Raises CaffeError for a net in TRAIN,
+    and where two layers have one name.
     """
     if net.phase != common.TEST:
         raise common.CaffeError("net %s: only a net in TEST can be exported; build it with caffe.TEST" % net.name)

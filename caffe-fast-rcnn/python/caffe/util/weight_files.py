@@ -49,7 +49,7 @@ def read_weights(path):
 
 
 def write_weights(path, net_param, arrays):
-    """Write a caffemodel: `net_param` (NetParameter without blobs), with a list of numpy arrays for each of its layers."""
+    """Write a caffemodel: `net_param` (NetParameter without blobs), and for each of its layers a list of arrays."""
     layers = [_message(100, [layer.SerializeToString()] + _blobs(7, blobs))
               for layer, blobs in zip(net_param.layer, arrays, strict=True)]
     head = caffe_pb2.NetParameter()
