@@ -49,6 +49,7 @@ CASES = {
             ("lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL }", [MAPS], 1)],
     "Log": [("", [POSITIVE], 1)],
     "MVN": [("", [MAPS], 1)],
+    "MemoryData": [("memory_data_param { batch_size: 2 channels: 6 height: 7 width: 8 }", [], 2)],     # shows MAPS
     "MultinomialLogisticLoss": [("", [PROB, LABELS], 1)],
     "PReLU": [("", [MAPS], 1)],
     "PSROIPooling": [("psroi_pooling_param { output_dim: 3 group_size: 2 spatial_scale: 0.0625 }", [SCORE_MAPS, ROIS], 1)],
@@ -75,7 +76,7 @@ CASES = {
     "Threshold": [("threshold_param { threshold: 0.2 }", [MAPS], 1)],
     "Tile": [("tile_param { axis: 1 tiles: 2 }", [MAPS], 1)],
 }
-NO_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "Threshold"}
+NO_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "MemoryData", "Threshold"}
 ALL = [(kind, 'type: "%s" %s' % (kind, settings), bottoms, tops)
        for kind, cases in CASES.items() for settings, bottoms, tops in cases]
 IDS = ["%s-%d" % (kind, i) for kind, cases in CASES.items() for i in range(len(cases))]
@@ -84,6 +85,8 @@ IDS = ["%s-%d" % (kind, i) for kind, cases in CASES.items() for i in range(len(c
 def run_layer(kind, text, bottoms, tops):
     """Arrays of a pass on the current device: tops, bottom diffs, parameter diffs, tops of a pass without backward."""
     layer, bottom, top = make_layer(text, bottoms, tops, TEST if kind == "Dropout" else TRAIN)
+    if kind == "MemoryData":
+        layer.set_arrays(MAPS, LABELS[:2])
     random = np.random.RandomState(1)
     for blob in layer.blobs:
         blob.data[...] = random.uniform(0.2, 1, blob.shape)

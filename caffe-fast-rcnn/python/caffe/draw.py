@@ -8,6 +8,7 @@ import subprocess
 
 from .common import CaffeError
 from .proto import caffe_pb2
+from .util.files import write_atomically
 from .util.filter_net import meets
 from .util.upgrade import upgrade_net
 
@@ -20,13 +21,8 @@ _WINDOW = ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_
 
 def draw_net_to_file(caffe_net, filename, rankdir="LR", phase=None, display_lrm=False):
     """Write the picture of a NetParameter; the file's ending says which kind: png, svg, pdf, dot, ..."""
-    filename = str(filename)
-    picture = draw_net(caffe_net, rankdir, os.path.splitext(filename)[1][1:].lower() or "png", phase, display_lrm)
-    try:
-        with open(filename, "wb") as f:
-            f.write(picture)
-    except OSError as e:
-        raise CaffeError(f"{filename}: cannot write this picture: {e.strerror}") from None
+    ext = os.path.splitext(filename)[1][1:].lower() or "png"
+    write_atomically(filename, [draw_net(caffe_net, rankdir, ext, phase, display_lrm)])
 
 
 def draw_net(caffe_net, rankdir, ext="png", phase=None, display_lrm=False):

@@ -28,10 +28,9 @@ def get_solver(solver_file):
     """The solver of a solver prototxt, of the class of the type it names: SGDSolver, AdamSolver, ..."""
     if not isinstance(solver_file, caffe_pb2.SolverParameter):
         solver_file = read_text_proto(solver_file, caffe_pb2.SolverParameter())
-    kind = upgrade_solver(solver_file).type
-    if kind not in SOLVERS:
-        raise CaffeError("solver: type %r is unknown; known: %s" % (kind, ", ".join(SOLVERS)))
-    return SOLVERS[kind](solver_file)
+    param = upgrade_solver(solver_file)
+    check_solver(param)
+    return SOLVERS[param.type](param)
 
 
 def _in_blocks(*tensors):
