@@ -31,7 +31,7 @@ def transformed(net, image):
 
 
 def probabilities(net, arrays):
-    return np.concatenate([net.forward(data=np.stack([a] * 4))["prob"][:1] for a in arrays])
+    return np.concatenate([net.forward(data=np.stack([a] * 4))["prob"][:1].copy() for a in arrays])
 
 
 def test_predict_averages_ten_crops_of_each_image(files, images):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from caffe import common
 from support import triton_kernels  # (before the kernels are imported)
-from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, run_layer
+from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, make_case, run_layer
 from support.nets import solver_from_text
 from support.ohem_step import assert_same_step, ohem_step
-from support.one_layer import TEST, TRAIN, make_layer
+from support.one_layer import TEST, TRAIN
 from support.settings import settings
 from support.tiny_net import write_tiny_net
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -86,7 +86,7 @@ def test_the_way_on_a_gpu_has_the_numbers_of_the_cpu(case, request):
 def test_no_layer_waits_for_numbers(case, meta):
     kind, text, bottoms, tops = case
     for phase, needs_backward in ((TRAIN, True), (TEST, True), (TRAIN, False)):
-        layer, bottom, top = make_layer(text, bottoms, tops, phase)
+        layer, bottom, top = make_case(kind, text, bottoms, tops, phase)
         layer.needs_backward = needs_backward
         layer.forward(bottom, top)
         assert all(t.tensor.device.type == "meta" and t.tensor.shape == t.shape for t in top)

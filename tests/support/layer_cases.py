@@ -82,11 +82,17 @@ ALL = [(kind, 'type: "%s" %s' % (kind, settings), bottoms, tops)
 IDS = ["%s-%d" % (kind, i) for kind, cases in CASES.items() for i in range(len(cases))]
 
 
-def run_layer(kind, text, bottoms, tops):
-    """Arrays of a pass on the current device: tops, bottom diffs, parameter diffs, tops of a pass without backward."""
-    layer, bottom, top = make_layer(text, bottoms, tops, TEST if kind == "Dropout" else TRAIN)
+def make_case(kind, text, bottoms, tops, phase):
+    """(layer, bottom, top) of a case, ready for forward."""
+    layer, bottom, top = make_layer(text, bottoms, tops, phase)
     if kind == "MemoryData":
         layer.set_arrays(MAPS, LABELS[:2])
+    return layer, bottom, top
+
+
+def run_layer(kind, text, bottoms, tops):
+    """Arrays of a pass on the current device: tops, bottom diffs, parameter diffs, tops of a pass without backward."""
+    layer, bottom, top = make_case(kind, text, bottoms, tops, TEST if kind == "Dropout" else TRAIN)
     random = np.random.RandomState(1)
     for blob in layer.blobs:
         blob.data[...] = random.uniform(0.2, 1, blob.shape)
