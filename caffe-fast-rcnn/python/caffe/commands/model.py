@@ -47,9 +47,3 @@ def load_net(flags):
     if flags.iterations < 1:
         raise CaffeError("-iterations %d: expected 1 or more" % flags.iterations)
     return Net(flags.model, PHASES[flags.phase], level=flags.level, stages=whole_list(flags.stage))
-
-
-def wait_for_device():
-    """Return when the GPU has done what it was told; at once on the CPU."""
-    if common.device().type == "cuda":
-        torch.cuda.synchronize()
