@@ -112,7 +112,7 @@ def test_fine_tuning_from_a_detector_of_other_classes(train, voc_folder, coco_ow
     """Two classes to three: the last two layers start anew, said in a line; the same classes load whole."""
     assert train().returncode == 0
     (detector,) = (ROOT / "output" / exp_dir / "things_trainval").glob("*.caffemodel")
-    again = train(weights=detector)
+    again = train(weights=detector, overwrite=True)
     assert again.returncode == 0 and "other classes" not in said(again), said(again)
 
     imdb = "coco:%s/trainval.json@%s/images" % (coco_own, coco_own)
