@@ -52,7 +52,8 @@ def _pillow_array(image):
     if image.mode == "I":                   # how Pillow shows 16 bits of grey
         return np.asarray(image).astype(np.uint16)
     if image.mode not in ("1", "L", "RGB", "RGBA", "F") and not image.mode.startswith("I;16"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        transparent = image.mode in ("LA", "PA", "La") or "transparency" in image.info
+        image = image.convert("RGBA" if transparent else "RGB")
     return np.asarray(image)
 
 
