@@ -127,7 +127,8 @@ class Alternation:
         for stage in self.stages:
             solver_param, net_param, _ = fit_solver(stage.solver, len(classes))
             fitted.append(identify(net_param, solver_param, data, classes, cfg.RNG_SEED, self.args.weights))
-        return {**fitted[0], **{part: ' '.join(stage[part] for stage in fitted) for part in ('net', 'solver')}}
+        parts = 'net', 'solver', 'iter_size', 'minibatches'
+        return {**fitted[0], **{part: [stage[part] for stage in fitted] for part in parts}}
 
     def output_dir(self, stage=None, name=None):
         parts = ['stage%d_%s' % (stage.number, stage.kind)] if stage else []

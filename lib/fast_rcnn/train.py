@@ -71,7 +71,7 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
     roidb, run = filter_roidb(roidb), run or Run()
     solver_param, net_param, _ = fit_solver(solver_prototxt, roidb[0]["gt_overlaps"].shape[1])
     this = identify(net_param, solver_param, run.data_key or roidb_key(roidb), classes, cfg.RNG_SEED, pretrained_model)
-    conditions = conditions_of(max_iters, solver_param.display, run.paths)
+    conditions = conditions_of(max_iters, solver_param, run.paths)
     os.makedirs(output_dir, exist_ok=True)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with only_training_in(output_dir, nccl):

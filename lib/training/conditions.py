@@ -3,10 +3,11 @@ import caffe
 from fast_rcnn.config import cfg
 
 
-def conditions_of(iterations, display, paths):
+def conditions_of(iterations, solver_param, paths):
     """{name: value}; paths: {name: path} of what a run was started with, None where the command does not say."""
-    return {"iterations": iterations, "processes": caffe.solver_count(), "device": caffe.device_name(),
-            "precision": caffe.precision(), "display": display, "snapshot interval": cfg.TRAIN.SNAPSHOT_ITERS, **paths}
+    return {"iterations": iterations, "processes": caffe.solver_count(), "iter_size": solver_param.iter_size,
+            "device": caffe.device_name(), "precision": caffe.precision(), "display": solver_param.display,
+            "snapshot interval": cfg.TRAIN.SNAPSHOT_ITERS, **paths}
 
 
 def tell_changes(before, now):

@@ -6,6 +6,7 @@ An identity is a dict that json can write:
   net       digest of the train net, fitted to the classes
   solver    digest of the solver without what changes no update
   settings  {key: value} of those that differ from their defaults, but for UNCOUNTED
+  iter_size, minibatches    of an iteration: in each process, and in all
   seed      cfg.RNG_SEED
   start     hash of the caffemodel it started from, None for the net's fillers
 """
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 
+import caffe
 from fast_rcnn.config import changed_settings
 from utils.content_hash import file_hash
 
@@ -20,13 +22,14 @@ from utils.content_hash import file_hash
 UNCOUNTED = {
     "TRAIN.SNAPSHOT_ITERS", "TRAIN.SNAPSHOT_INFIX", "TRAIN.TENSORBOARD", "TRAIN.USE_PREFETCH", "ROOT_DIR", "DATA_DIR",
     "MODELS_DIR", "EXP_DIR", "MATLAB", "TRUST_PICKLE", "USE_GPU_NMS", "GPU_ID",
-    "RNG_SEED",     # a part of its own
+    "RNG_SEED", "TRAIN.ITER_SIZE",      # parts of their own
 }
 UNCOUNTED_BRANCH = "TEST."
 # The same of the fields of a SolverParameter.
 UNCOUNTED_FIELDS = {"net", "train_net", "max_iter", "display", "average_loss", "debug_info", "solver_mode", "device_id",
-                    "layer_wise_reduce"}
+                    "layer_wise_reduce", "iter_size"}
 UNCOUNTED_BEGINNINGS = ("test_", "snapshot")
+PARTS = {"data", "classes", "net", "solver", "settings", "iter_size", "minibatches", "seed", "start"}
 WHAT = {"data": "its images, annotations, lists or proposals (data) are others", "net": "its net is another",
         "solver": "its solver is another", "start": "the weights at its start are others"}
 
@@ -42,19 +45,28 @@ def identify(net_param, solver_param, data_key, classes, seed, weights):
     return {"data": data_key, "classes": None if classes is None else list(classes),
             "net": _digest(net_param.SerializeToString(deterministic=True)),
             "solver": _digest(json.dumps(_counted_fields(solver_param)).encode()),
-            "settings": settings, "seed": seed, "start": file_hash(weights) if weights else None}
+            "settings": settings, "iter_size": solver_param.iter_size,
+            "minibatches": solver_param.iter_size * caffe.solver_count(),
+            "seed": seed, "start": file_hash(weights) if weights else None}
+
+
+def known_identity(value):
+    """`value`, as a file has it, where it is an identity; None where it is another version's, or something else."""
+    return value if isinstance(value, dict) and PARTS <= value.keys() else None
 
 
 def differences(this, other, ignore=()):
     """Why two identities are not those of one run: a list of texts about `other`, [] where they are.
 
-    ignore: parts that need not agree.
+    ignore: parts that need not agree.  The number of processes may change; so may iter_size, with as many minibatches.
     """
     found = [WHAT[part] for part in WHAT if part not in ignore and this[part] != other[part]]
     if None not in (this["classes"], other["classes"]) and this["classes"] != other["classes"]:
         found.append(f"its classes are {' '.join(other['classes'])}, not {' '.join(this['classes'])}")
     if "seed" not in ignore and this["seed"] != other["seed"]:
         found.append(f"its seed is {other['seed']}, not {this['seed']}")
+    if this["iter_size"] != other["iter_size"] and this["minibatches"] != other["minibatches"]:
+        found.append(f"its iterations have {other['minibatches']} minibatches, not {this['minibatches']}")
     mine, theirs = this["settings"], other["settings"]
     return found + [f"its {key} is {theirs.get(key, 'the default')}, not {mine.get(key, 'the default')}"
                     for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]

@@ -16,7 +16,7 @@ from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.whole_file import remove_parts
 
-from training.identity import differences
+from training.identity import differences, known_identity
 from training.record import RECORD, read_record, write_record
 
 PREVIOUS = "previous_run"
@@ -64,7 +64,7 @@ def require_own_folder(folder, identity, overwrite, ignore=()):
 
     overwrite: then the reasons are returned.
     """
-    held = read_record(folder).get("identity")
+    held = known_identity(read_record(folder).get("identity"))
     reasons = differences(identity, held, ignore) if held else []
     if reasons and not overwrite:
         raise UserError(f"{folder} holds another training: {'; '.join(reasons)}. Train in another folder (--set "
@@ -83,7 +83,8 @@ def begun(folder, record, goes_on):
     if os.path.isdir(previous):
         _move_back(previous, folder)
     before = read_record(folder)
-    keeps = goes_on and (not before.get("identity") or not differences(record["identity"], before["identity"]))
+    held = known_identity(before.get("identity"))
+    keeps = goes_on and (not held or not differences(record["identity"], held))
     if not keeps:
         _set_aside(folder, previous)
     if keeps and "model" in before:
@@ -136,7 +137,7 @@ def _tell_start(folder, prefix, held, reasons):
 
 def _last_state(folder, prefix, identity, ignore, takes_unknown):
     """The last state of this run in the folder, else the last one that names no run, where such are taken; or None."""
-    origins = [(state, read_origin(state).identity) for state in states_of(folder, prefix)]
+    origins = [(state, _origin(state).identity) for state in states_of(folder, prefix)]
     own = [state for state, other in origins if other and not differences(identity, other, ignore)]
     unknown = [state for state, other in origins if not other and takes_unknown]
     if origins and not own + unknown:
@@ -146,7 +147,7 @@ def _last_state(folder, prefix, identity, ignore, takes_unknown):
 
 def _require_own(state, identity, ignore):
     """The identity with which the run of a state goes on; UserError where it is another run's, or not whole."""
-    origin = read_origin(state)
+    origin = _origin(state)
     if origin.identity is None:
         print(f"{state} names no run (an older version wrote it, or C++ Caffe); that it is of this one is taken for "
               "granted", flush=True)
@@ -162,6 +163,12 @@ def _require_own(state, identity, ignore):
         raise UserError(f"cannot resume: {weights} is not the weights that {os.path.basename(state)} was written with; "
                         "put those there, or start over: leave --resume out")
     return {**identity, **{part: origin.identity[part] for part in ("seed", "start")}}
+
+
+def _origin(state):
+    """resume.read_origin; an identity of another version is none."""
+    origin = read_origin(state)
+    return origin._replace(identity=known_identity(origin.identity))
 
 
 def _files(folder):

@@ -1,8 +1,10 @@
 """The folder of a training run: identities, states of older versions and of C++ Caffe, a start that fails, the lock."""
 import errno
+import json
 import os
 
 import caffe
+import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from fast_rcnn.config import cfg, changed_settings
@@ -12,7 +14,7 @@ from support.small_nets import SOLVER
 from support.train_small import train_small
 from training import folder_lock
 from training.folder_lock import only_training_in
-from training.identity import UNCOUNTED, differences
+from training.identity import PARTS, UNCOUNTED, differences
 from training.record import read_record, write_record
 from training.run_folder import Run, record_folder
 from utils.errors import UserError
@@ -33,7 +35,8 @@ def content(folder):
 
 def test_a_setting_counts_unless_it_is_known_not_to(monkeypatch):
     """Also one that a fork or a later version adds; the default is the same as none."""
-    this = {"data": "d", "classes": None, "net": "n", "solver": "s", "seed": 3, "start": None}
+    this = {"data": "d", "classes": None, "net": "n", "solver": "s", "seed": 3, "start": None, "iter_size": 1,
+            "minibatches": 1}
     assert changed_settings().keys() <= {"ROOT_DIR", "DATA_DIR", "MODELS_DIR"}
     with settings({"TRAIN.FG_THRESH": 0.6}):
         assert changed_settings()["TRAIN.FG_THRESH"] == 0.6
@@ -59,6 +62,28 @@ def test_a_training_without_a_data_set_resumes_only_itself_too(tmp_path, changes
     with pytest.raises(UserError, match="holds another training: its "):
         train_small(tmp_path, max_iters=3, resume="auto", **changes)
     assert content(tmp_path / "output") == before
+
+
+@pytest.mark.parametrize("identity", ["a text", {"data": "that of another version"}, [1]])
+def test_an_identity_that_is_none_of_this_version_is_none(tmp_path, capsys, identity):
+    train_small(tmp_path, max_iters=2)
+    folder = tmp_path / "output"
+    write_record(folder / "run.json", {**read_record(folder), "identity": identity})
+    with np.load(folder / "small_iter_2.resume.npz") as stored:
+        content = dict(stored)
+    np.savez(folder / "small_iter_2.resume.npz", **{**content, "identity": np.array(json.dumps(identity))})
+    train_small(tmp_path, max_iters=3, resume="auto")
+    said = capsys.readouterr().out
+    assert "names no run" in said and "at iteration 2" in said
+
+
+def test_processes_may_change_and_with_them_iter_size(tmp_path):
+    """README's own advice for two processes: half the iter_size makes the same updates."""
+    of_one = {"iter_size": 2, "minibatches": 2}
+    for other, same in (((1, 2), True), ((2, 4), True), ((1, 1), False), ((4, 4), False)):
+        this, that = ({**dict.fromkeys(PARTS), "settings": {}, **part}
+                      for part in (of_one, dict(zip(("iter_size", "minibatches"), other))))
+        assert (differences(this, that) == []) == same == (differences(that, this) == [])
 
 
 def make_caffes(folder):
