@@ -39,7 +39,7 @@ def parse_rec(filename):
 def read_annotation(filename: str) -> Annotation:
     """An annotation file whose flags may be wrong; UserError where it cannot be read at all."""
     root = _read_root(filename)
-    elements = root.findall("object")
+    elements = _object_elements(root, filename)
     objects = [_parse_object(element) for element in elements]
     flags = [(f"object {number} ({obj['name']})", tag, text)
              for number, (element, obj) in enumerate(zip(elements, objects), start=1) for tag in FLAGS
@@ -102,6 +102,18 @@ def _read_root(filename):
         raise UserError(f"annotation {filename}: its root element is <{root.tag}>, expected <annotation>, as in PASCAL "
                         "VOC; export it in that format")
     return root
+
+
+def _object_elements(root, filename):
+    """The elements <object> of an annotation; UserError where they all lie in another element."""
+    elements = root.findall("object")
+    if elements:
+        return elements
+    around = next((element for element in root.iter() if element.find("object") is not None), None)
+    if around is not None:
+        raise UserError(f"annotation {filename}: its <object> elements lie in <{around.tag}>, expected in <annotation> "
+                        "itself, as in PASCAL VOC; export it in that format")
+    return []
 
 
 def _parse_object(element):

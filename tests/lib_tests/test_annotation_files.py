@@ -140,6 +140,15 @@ def test_another_root_is_named(folder, around):
     folder.only_problem("its root element is <%s>, expected <annotation>" % around)
 
 
+@pytest.mark.parametrize("around", ["annotation", "objects"])
+def test_objects_in_another_element_are_named(folder, around):
+    """Such a file looked like one without objects."""
+    text = folder.xml.read_text()
+    folder.xml.write_text(text.replace("<object>", "<%s><object>" % around, 1).replace(
+        "</annotation>", "</%s></annotation>" % around))
+    folder.only_problem("its <object> elements lie in <%s>, expected in <annotation>" % around)
+
+
 # ---- flags -----------------------------------------------------------------------------------------------------------
 
 def flagged(folder, text, tag="difficult"):
