@@ -183,9 +183,11 @@ def _four_numbers(bbox):
 
 
 def _number_of(value):
-    """The number that a text is, such as "120"; all else as it is."""
+    """The number that a text is, such as "120", None for a blank one; all else as it is."""
     if not isinstance(value, str):
         return value
+    if not value.strip():
+        return None
     try:
         number = float(value)
     except ValueError:

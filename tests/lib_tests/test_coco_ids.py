@@ -107,8 +107,9 @@ def test_possible_areas_stay_without_a_word(json_file, capsys):
     def change(tree):
         for annotation, area in zip(tree["annotations"], (700.5, "800", None)):
             annotation["area"] = area
+        tree["annotations"].append({**tree["annotations"][-1], "id": 99, "area": " "})
     areas = [entry["seg_areas"].tolist() for entry in load(json_file, change).gt_roidb()]
-    assert areas == [[700.5, 800], [41 * 51]] and "areas" not in capsys.readouterr().out
+    assert areas == [[700.5, 800], [41 * 51, 41 * 51]] and "areas" not in capsys.readouterr().out
 
 
 def test_numbers_that_are_text_are_read(json_file, tmp_path):
@@ -122,6 +123,11 @@ def test_numbers_that_are_text_are_read(json_file, tmp_path):
     require_trainable_but_for_proposals(imdb)
     np.testing.assert_array_equal(imdb.gt_roidb()[0]["boxes"], BOXES)
     assert imdb.evaluate_detections(found(imdb), str(tmp_path)) == pytest.approx(1)
+
+
+def test_a_blank_size_is_a_missing_one(json_file):
+    """As in XML."""
+    np.testing.assert_array_equal(load(json_file, set_of("images", 0, width="", height=" ")).gt_roidb()[0]["boxes"], BOXES)
 
 
 def require_trainable_but_for_proposals(imdb):
