@@ -2,16 +2,23 @@
 import caffe
 import numpy as np
 from fast_rcnn.class_names import count_classes
+from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.prototxt import adapt_net
+from utils.errors import UserError
 
 
 def load_test_net(prototxt, caffemodel, classes):
     """(the net with its weights in TEST, the number of its classes or None).
 
     classes: by name, which fit the prototxt to their number; None: to what the caffemodel says.
+    UserError for weights that are not finite.
     """
     count = len(classes) if classes else count_classes(caffemodel)
-    return caffe.Net(adapt_net(prototxt, count) if count else str(prototxt), str(caffemodel), caffe.TEST), count
+    net = caffe.Net(adapt_net(prototxt, count) if count else str(prototxt), str(caffemodel), caffe.TEST)
+    layer = weights_not_finite(net)
+    if layer:
+        raise UserError(f"{caffemodel}: layer {layer} has weights that are not finite; {REMEDY}")
+    return net, count
 
 
 def random_inputs(net, num_rois, seed=3):

@@ -47,6 +47,18 @@ def test_a_damaged_weight_stops_the_training_of_svms(run, prototxt, weights, voc
     assert_error(result, ".jpg", "blob fc6 of layer fc6")
 
 
+@pytest.mark.parametrize("flags", [
+    ["export.py", "--to", "torch", "--out", "out.pth"],
+    ["compress_net.py", "--gpu", "cpu", "--def-svd", "svd.prototxt", "--ranks", "fc6=4"]])
+def test_a_damaged_weight_stops_what_makes_another_net_of_it(run, prototxt, weights, tmp_path, flags):
+    damage(weights, "fc6")
+    before = sorted(tmp_path.iterdir())
+    flags = [tmp_path / word if "." in word and word != flags[0] else word for word in flags]
+    result = run(*flags, "--def", prototxt, "--net", weights)
+    assert_error(result, str(weights), "layer fc6 has weights that are not finite")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("layer, blob", [("conv1", "conv1"), ("rpn_cls_score", "rpn_cls_score"), ("rpn_bbox_pred", "rpn_bbox_pred")])
 def test_a_damaged_weight_stops_the_making_of_proposals(run, voc_folder, tmp_path, layer, blob):
     prototxt = ROOT / "models" / "digits" / "DigitNet" / "faster_rcnn_alt_opt" / "rpn_test.pt"
