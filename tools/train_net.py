@@ -51,7 +51,7 @@ def load_imdb(names, rpn_files):
                         % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
     imdbs = [get_imdb(name) for name in parts]
     for imdb in imdbs[1:]:
-        if tuple(imdb.classes) != tuple(imdbs[0].classes):
+        if [name.lower() for name in imdb.classes] != [name.lower() for name in imdbs[0].classes]:
             raise UserError("--imdb %s joins data sets with different classes, or in another order: %s has %s, %s has "
                             "%s; give them the same classes.txt, or the same categories"
                             % (names, imdbs[0].name, ' '.join(imdbs[0].classes[1:]), imdb.name,

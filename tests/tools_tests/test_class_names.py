@@ -255,3 +255,14 @@ def test_svms_of_a_data_set_in_another_order(run, named, prototxt, voc_folder, t
         nets.append((named.parent / "net_svm.caffemodel").read_bytes())
         assert read_class_names(named.parent / "net_svm.caffemodel") == NAMES
     assert nets[0] == nets[1]
+
+
+def test_joined_data_sets_may_spell_their_classes_in_another_case(train, voc_folder):
+    """Their names are the first one's; another order stays a mistake."""
+    other = shutil.copytree(voc_folder, voc_folder.parent / "other" / voc_folder.name)
+    joined = "voc:%s@trainval+voc:%s@trainval" % (voc_folder, other)
+    (other / "classes.txt").write_text("Ball\nCUP\n")
+    succeed(train(imdb=joined))
+    (other / "classes.txt").write_text("CUP\nBall\n")
+    result = train(imdb=joined, overwrite=True)
+    assert result.returncode == 1 and "different classes, or in another order" in result.stderr
