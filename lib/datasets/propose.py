@@ -102,11 +102,20 @@ def _search_all(images, count, folder, search, workers, name):
     remove_parts(folder)
     remove_parts(os.path.dirname(folder))
     parts = {digest: os.path.join(folder, "%s_%s_%d.npy" % (digest, *search)) for digest in images}
-    todo = [digest for digest, part in parts.items() if not os.path.exists(part)]
+    todo = [digest for digest, part in parts.items() if not _is_whole(part)]
     if len(todo) < count:
         print("Going on after %d of %d images" % (count - len(todo), count), flush=True)
     _run([(images[digest], digest, parts[digest], search) for digest in todo], workers, "proposals of " + name)
     return {digest: np.load(part) for digest, part in parts.items()}
+
+
+def _is_whole(part):
+    """Whether the boxes of an image are there; a computer that lost its power may leave an empty file."""
+    try:
+        np.load(part)
+    except (OSError, EOFError, ValueError):
+        return False
+    return True
 
 
 def _run(jobs, workers, desc):

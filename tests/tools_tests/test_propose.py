@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from hashlib import sha256
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -83,6 +84,17 @@ def test_killed_and_run_again(propose, folder, tmp_path):
     assert len(parted[reused]) == 1                 # it was taken, not made again
     for i in set(range(COUNT)) - {reused}:
         np.testing.assert_array_equal(whole[i], parted[i])
+
+
+def test_a_part_that_is_not_whole_is_made_again(propose, folder):
+    image = folder / "JPEGImages" / "a photo 5.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(b"no image")
+    assert propose("--workers", "1").returncode == 1
+    next(Path(str(mat(folder)) + ".parts").iterdir()).write_bytes(b"")
+    image.write_bytes(whole)
+    result = propose()
+    assert result.returncode == 0 and "Going on after 4 of 6 images" in result.stdout, result.stderr
 
 
 def test_parts_of_another_search_are_not_used(propose, folder):
