@@ -168,15 +168,15 @@ def cfg_from_list(cfg_list):
 
 
 def changed_settings():
-    """{'TRAIN.BATCH_SIZE': value} of the settings that are not as they were defined, as json knows them."""
-    now = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in _leaves(cfg)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in now.items()
-            if key not in _DEFAULTS or value != _plain_default(key)}
+    """{'TRAIN.BATCH_SIZE': value} of the settings that are not as they were defined; arrays and tuples are lists."""
+    now = {key: _listed(value) for key, value in _leaves(cfg)}
+    return {key: value for key, value in now.items() if key not in _DEFAULTS or value != _listed(_DEFAULTS[key])}
 
 
-def _plain_default(key):
-    default = _DEFAULTS[key]
-    return default.tolist() if isinstance(default, np.ndarray) else default
+def _listed(value):
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _literal(value):

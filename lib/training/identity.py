@@ -18,6 +18,8 @@ import caffe
 from fast_rcnn.config import changed_settings
 from utils.content_hash import file_hash
 
+from training.record import plain
+
 # Settings that change no update of a training.  All others count, also those that are added later.
 UNCOUNTED = {
     "TRAIN.SNAPSHOT_ITERS", "TRAIN.SNAPSHOT_INFIX", "TRAIN.TENSORBOARD", "TRAIN.USE_PREFETCH", "ROOT_DIR", "DATA_DIR",
@@ -40,7 +42,7 @@ def identify(net_param, solver_param, data_key, classes, seed, weights):
     net_param, solver_param: of training.fitting.fit_solver.  data_key: of imdb.source_key, or roidb_key.
     weights: path of the caffemodel it starts from, or None.
     """
-    settings = {key: value for key, value in changed_settings().items()
+    settings = {key: plain(value) for key, value in changed_settings().items()
                 if key not in UNCOUNTED and not key.startswith(UNCOUNTED_BRANCH)}
     return {"data": data_key, "classes": None if classes is None else list(classes),
             "net": _digest(net_param.SerializeToString(deterministic=True)),

@@ -41,12 +41,14 @@ def read_record(folder):
 
 
 def plain(value):
-    """`value` with dicts, arrays and tuples as json knows them."""
+    """`value` as json knows it: dicts, lists, numbers and text; anything else, which programs put into cfg, is text."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _revision(folder):

@@ -64,6 +64,17 @@ def test_a_training_without_a_data_set_resumes_only_itself_too(tmp_path, changes
     assert content(tmp_path / "output") == before
 
 
+def test_values_that_programs_assign_to_settings_can_be_written(tmp_path, monkeypatch):
+    """numpy's numbers, paths and lists for tuples have the same meaning; what json does not know is text."""
+    monkeypatch.setitem(cfg.TRAIN, "NEW", {1})
+    train_small(tmp_path, max_iters=2, **{"TRAIN.FG_FRACTION": 0.5})
+    train_small(tmp_path, max_iters=3, resume="auto", EXP_DIR=tmp_path, **{
+        "TRAIN.FG_FRACTION": np.float64(0.5), "TRAIN.BATCH_SIZE": np.int64(8), "TRAIN.SCALES": [48],
+        "TRAIN.BBOX_INSIDE_WEIGHTS": [1, 1, 1, 1]})
+    assert last_state(tmp_path / "output").endswith("_3.solverstate")
+    assert read_record(tmp_path / "output")["config"]["EXP_DIR"] == str(tmp_path)
+
+
 @pytest.mark.parametrize("identity", ["a text", {"data": "that of another version"}, [1]])
 def test_an_identity_that_is_none_of_this_version_is_none(tmp_path, capsys, identity):
     train_small(tmp_path, max_iters=2)
