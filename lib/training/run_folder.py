@@ -68,7 +68,7 @@ def require_own_folder(folder, identity, overwrite, ignore=()):
     reasons = differences(identity, held, ignore) if held else []
     if reasons and not overwrite:
         raise UserError(f"{folder} holds another training: {'; '.join(reasons)}. Train in another folder (--set "
-                        "EXP_DIR NAME), or write over it (--overwrite)")
+                        "EXP_DIR NAME), or write over it (--overwrite, or OVERWRITE=1 before a script)")
     return held, reasons
 
 
