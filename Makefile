@@ -3,6 +3,7 @@
 # make setup   the virtual environment .venv with the tested versions of requirements.txt
 # make build   the schema, the RoI kernels and the Cython modules
 # make test-gpu  on a machine with a CUDA device: every layer, OHEM steps and the tools on GPU and CPU alike
+# make lint    the style (ruff) and the types of public functions (mypy), in seconds; CI runs it before the tests
 # make bench   measure speed and memory beside peers: table, JSON and plot in output/bench (CAFFE_PYTHON=/path/to/python
 #              adds the C++ Caffe as a peer)
 # make results the table of results: published figures, commands, what was measured here
@@ -50,6 +51,7 @@ bench: build
 
 lint: setup
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 
 results: build
 	@$(PY) tools/results_table.py

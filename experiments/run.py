@@ -81,15 +81,19 @@ def run_all(commands: Sequence[Sequence[str]], log: Path) -> int:
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(["tee", "-a", log], stdin=subprocess.PIPE, start_new_session=True) as tee:
-        tee.stdin.write(f"Logging output to {os.path.relpath(log, ROOT)}\n".encode(errors="surrogateescape"))
+        _say(tee.stdin, f"Logging output to {os.path.relpath(log, ROOT)}")
         for words in commands:
-            tee.stdin.write(f"+ {shlex.join(words)}\n".encode(errors="surrogateescape"))
-            tee.stdin.flush()
+            _say(tee.stdin, f"+ {shlex.join(words)}")
             code = call(words, cwd=ROOT, stdout=tee.stdin, stderr=subprocess.STDOUT,
                         env={**os.environ, "PYTHONUNBUFFERED": "True"})
             if code:
                 return code
     return 0
+
+
+def _say(pipe, line):
+    pipe.write(f"{line}\n".encode(errors="surrogateescape"))
+    pipe.flush()
 
 
 def main(words: Sequence[str]) -> int:

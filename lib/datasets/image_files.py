@@ -76,7 +76,7 @@ def turned(picture, orientation):
     return picture[::-1 if orientation in (3, 4, 7, 8) else 1, ::-1 if orientation in (2, 3, 6, 7) else 1]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _geometry(path, _):
     with Image.open(path) as image:
         size, form, tag = image.size, image.format, image.getexif().get(ORIENTATION, 1)

@@ -67,7 +67,7 @@ def expected(value, default, range_: str | tuple | None) -> str | None:
         return None if isinstance(value, (np.bool_, Integral)) and value in (0, 1) else describe(default)
     if isinstance(default, str):
         return _expected_text(value, default, range_)
-    if range_ is None:
+    if not isinstance(range_, str):
         return None
     numbers = _numbers(value, default)
     if numbers is None:

@@ -213,7 +213,7 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
     return imdb.evaluate_detections(all_boxes, output_dir)
 
 
-test_net.__test__ = False  # not a test to pytest
+test_net.__test__ = False  # type: ignore[attr-defined]  # not a test to pytest
 
 
 def _dealt_back(shares):

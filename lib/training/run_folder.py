@@ -31,7 +31,7 @@ class Run:
     any_seed: a run that is resumed may have any seed.  facts: {name: value}, for its record.
     paths: {name: path} of what its command named, which are told where they change.
     """
-    data_key: str = None
+    data_key: str | None = None
     overwrite: bool = False
     any_seed: bool = False
     facts: dict = field(default_factory=dict)

@@ -80,7 +80,7 @@ def _stamp(stat):
     return f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load_memory(path):
     """{stamp: hash} of the lines in a memory file, read once a process; what other processes add later is not seen."""
     try:

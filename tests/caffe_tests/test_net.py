@@ -136,7 +136,7 @@ def test_a_net_filters_by_phase_and_stage(tmp_path):
     assert names(caffe.Net(path, caffe.TEST, 0)) == ["test"]
     with pytest.raises(caffe.CaffeError, match="nowhere.caffemodel"):
         caffe.Net(path, caffe.TEST, 0, ["deploy"], "nowhere.caffemodel")
-    with pytest.raises(caffe.CaffeError, match="5 arguments behind the file; the most are phase, level, stages, weights"):
+    with pytest.raises(caffe.CaffeError, match="5 arguments after the file; the most are phase, level, stages, weights"):
         caffe.Net(path, caffe.TEST, 0, [], None, None)
 
 

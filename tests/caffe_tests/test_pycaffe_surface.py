@@ -6,7 +6,6 @@ import time
 
 import caffe
 import caffe._caffe
-import caffe.pycaffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2

@@ -84,7 +84,7 @@ def device_name():
     return _cpu_name()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _cpu_name():
     try:
         with open("/proc/cpuinfo") as f:

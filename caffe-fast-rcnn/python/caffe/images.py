@@ -3,7 +3,7 @@ import numpy as np
 
 from .common import CaffeError
 
-_GREY = np.float32([0.2125, 0.7154, 0.0721])        # of red, green, blue: ITU-R BT.709, as scikit-image's
+_GREY = np.array([0.2125, 0.7154, 0.0721], np.float32)        # of red, green, blue: ITU-R BT.709, as scikit-image's
 
 
 def load_image(filename, color=True):

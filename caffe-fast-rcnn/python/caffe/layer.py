@@ -9,7 +9,7 @@ import torch
 from . import common
 from .blob import BlobVec
 
-_REGISTRY = {}
+_REGISTRY: dict[str, type] = {}
 
 
 def register(type_name):
@@ -58,9 +58,9 @@ class Layer:
     shares_data     the tops are the bottom's memory
     """
 
-    type = None
-    bottoms = (1, 1)
-    tops = (1, 1)
+    type: str | None = None
+    bottoms: tuple[int, int | None] = (1, 1)
+    tops: tuple[int, int | None] = (1, 1)
     equal_bottom_top = False
     is_loss = False
     auto_top = False

@@ -37,10 +37,10 @@ class Net(NetCalls):
         if len(args) == 2 and not isinstance(args[0], int):         # the older order
             weights, phase = args
         elif args:
-            phase, level, stages, weights, *others = *args, *(level, stages, weights)[len(args) - 1:]
-            if others:
-                raise CaffeError("Net(%r): %d arguments behind the file; the most are phase, level, stages, weights"
+            if len(args) > 4:
+                raise CaffeError("Net(%r): %d arguments after the file; the most are phase, level, stages, weights"
                                  % (str(network_file), len(args)))
+            phase, level, stages, weights = args + (level, stages, weights)[len(args) - 1:]
         if phase not in (common.TRAIN, common.TEST):
             raise CaffeError("Net(%r): give the phase, caffe.TRAIN or caffe.TEST (got %r)" % (str(network_file), phase))
         if isinstance(network_file, caffe_pb2.NetParameter):

@@ -202,7 +202,7 @@ class NCCL:
                 if host == socket.gethostname() and not _is_alive(pid)]
 
 
-_joined = []        # every NCCL of this process
+_joined: list["NCCL"] = []        # every NCCL of this process
 
 
 def _leave():

@@ -13,8 +13,8 @@ class LearnableParam:
 
     blob: Blob
     owner: str                  # name of the layer in which it appears first
-    lr_mult: float = None       # None: nobody said; 1 then
-    decay_mult: float = None
+    lr_mult: float | None = None       # None: nobody said; 1 then
+    decay_mult: float | None = None
 
 
 class ParamTable:

@@ -49,7 +49,7 @@ class Solver:
     The base of all solvers; `get_solver` and the classes below make one.
     """
 
-    type = None     # the prototxt's `type`, which a subclass stands for whatever its prototxt says
+    type: str | None = None     # the prototxt's `type`, which a subclass stands for whatever its prototxt says
 
     def __init__(self, solver_file):
         if not isinstance(solver_file, caffe_pb2.SolverParameter):

@@ -8,13 +8,13 @@ from ..common import CaffeError, log
 from ..net import Net
 from ..proto import caffe_pb2
 from ..util.lmdb_files import DatumWriter
-from .flags import whole_list
+from .flags import Flag, whole_list
 from .model import use_device
 
 USAGE = """WEIGHTS NET BLOB[,BLOB...] DB[,DB...] NUM_BATCHES lmdb [CPU|GPU] [DEVICE_ID=0]
 
 WEIGHTS is a caffemodel, NET a prototxt that makes its own data; each BLOB of NUM_BATCHES passes goes to its DB."""
-FLAGS = []
+FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):

@@ -5,11 +5,11 @@ from ..common import CaffeError, log
 from ..proto import caffe_pb2
 from ..util.files import write_atomically
 from ..util.upgrade import upgrade_net
-from .flags import need_arguments
+from .flags import Flag, need_arguments
 from .upgrade_net_proto_text import say_if_unchanged
 
 USAGE = "OLD_FILE NEW_FILE"
-FLAGS = []
+FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):

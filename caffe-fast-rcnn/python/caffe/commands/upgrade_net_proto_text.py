@@ -3,10 +3,10 @@ from ..common import log
 from ..proto import caffe_pb2
 from ..util.files import read_text_proto, write_atomically
 from ..util.upgrade import upgrade_net
-from .flags import need_arguments
+from .flags import Flag, need_arguments
 
 USAGE = "OLD_FILE NEW_FILE"
-FLAGS = []
+FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):

@@ -2,11 +2,13 @@
 
 A function gets the graph under construction, the layer, the names of its bottoms and tops and the bottoms' shapes.
 """
+from collections.abc import Callable
+
 import numpy as np
 
 from ..proto.caffe_pb2 import EltwiseParameter
 
-OPS = {}
+OPS: dict[str, Callable] = {}
 
 
 def op(*types):

@@ -5,13 +5,14 @@ module), how its outputs come from the bottoms in forward, and what goes into th
 for the bottoms, {all} for all of them, {self} for the module.
 """
 from collections import namedtuple
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ..proto.caffe_pb2 import EltwiseParameter
 
-OPS = {}
+OPS: dict[str, Callable] = {}
 
 # module, call: source;  state: {name in the module: array};  helper: name of a HELPERS entry that the source uses
 Piece = namedtuple("Piece", "module call state helper", defaults=(None, "{self}({0})", {}, None))

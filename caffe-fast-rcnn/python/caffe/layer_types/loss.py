@@ -14,7 +14,7 @@ class LossLayer(Layer):
     bottoms, tops = (2, 2), (1, 1)
     is_loss = auto_top = True
     reads_top = False
-    label_bottoms = (1,)        # bottoms that have no derivative
+    label_bottoms: tuple[int, ...] = (1,)        # bottoms that have no derivative
 
     def reshape(self, bottom, top):
         if bottom[0].shape[:1] != bottom[1].shape[:1]:
