@@ -47,6 +47,6 @@ def _flops(size, dtype, repeats):
 
 
 def _processor():
-    with open("/proc/cpuinfo") as f:
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
         names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
     return names[0] if names else platform.processor()

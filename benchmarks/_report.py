@@ -42,13 +42,13 @@ def save(rows, case, machine, path):
     for row in rows:
         stored[row.name] = {**asdict(row), "case": case, "ratio": row.ratio, "met": row.met, "machine": machine}
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(path, "w") as f:
+    with open(path, "w", encoding="utf-8") as f:
         json.dump({"rows": list(stored.values())}, f, indent=1)
 
 
 def load(path):
     """{name: row as a dict} of a file of save()."""
-    with open(path) as f:
+    with open(path, encoding="utf-8") as f:
         return {row["name"]: row for row in json.load(f)["rows"]}
 
 

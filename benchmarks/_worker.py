@@ -19,4 +19,5 @@ def run_worker(script, *args):
 
 def peak_gb():
     """The largest resident memory of this process so far (ru_maxrss would start with the parent's)."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) * 1024 / 1e9
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024 / 1e9

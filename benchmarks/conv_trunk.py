@@ -93,7 +93,7 @@ def _classifier_param(data):
 def _write(folder, param, data, phase):
     """The net with data and weights from a seed, and the files that let the C++ Caffe run the same."""
     files = {name: os.path.join(folder, name) for name in ("net.prototxt", "net.caffemodel", "data.npz", "result.npy")}
-    Path(files["net.prototxt"]).write_text(str(param))
+    Path(files["net.prototxt"]).write_text(str(param), encoding="utf-8")
     caffe.set_random_seed(SEED)
     net = caffe.Net(files["net.prototxt"], phase)
     he_weights(net)

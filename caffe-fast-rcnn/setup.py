@@ -31,7 +31,7 @@ def generate_schema(python_dir=PYTHON):
     # Written elsewhere and moved into place, so that no concurrent import sees half a file.
     with tempfile.TemporaryDirectory(dir=python_dir) as out:
         written = Path(out, target.name)
-        written.write_text(SCHEMA_MODULE.format(serialized=compile_schema(source, python_dir, out)))
+        written.write_text(SCHEMA_MODULE.format(serialized=compile_schema(source, python_dir, out)), encoding="utf-8")
         os.replace(written, target)
     return target
 

@@ -117,7 +117,7 @@ def take_rank():
         caffe.set_solver_rank(rank)
         caffe.set_multiprocess(True)
     if rank:
-        sys.stdout = open(os.devnull, 'w')
+        sys.stdout = open(os.devnull, 'w', encoding='utf-8')
         progress.hidden = True
 
 

@@ -54,7 +54,7 @@ def read_json(path):
 
 
 def read_metrics(path):
-    with open(path, newline="") as f:
+    with open(path, encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f))
     return {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}
 

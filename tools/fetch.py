@@ -39,7 +39,7 @@ def parse_args():
 
 def main():
     args = parse_args()
-    with open(args.sources) as f:
+    with open(args.sources, encoding="utf-8") as f:
         table = json.load(f)
     if args.list:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)               # as `| head` expects

@@ -36,7 +36,7 @@ def main():
     out = Path(args.out or runs[-1].folder / 'report.html')
     os.makedirs(out.parent, exist_ok=True)
     page = make_page(runs, max(1, args.images), args.crops)
-    out.write_text(page)
+    out.write_text(page, encoding='utf-8')
     print("Wrote %s (%.1f MB)" % (out, len(page) / 2 ** 20))
 
 

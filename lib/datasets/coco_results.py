@@ -28,7 +28,7 @@ def list_detections(all_boxes, image_ids, category_ids):
 
 def write_detections(path, detections):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
+    with open(path, "w", encoding="utf-8") as f:
         json.dump(detections, f)
 
 
@@ -57,7 +57,7 @@ def save_scores(coco_eval, classes, output_dir, imdb_name):
         at_half = np.maximum(precision[0, :, k], 0)
         np.savez(os.path.join(output_dir, name + "_pr.npz"), rec=coco_eval.params.recThrs, prec=at_half,
                  ap=_mean(precision[0, :, k]))
-    with open(os.path.join(output_dir, "ap.json"), "w") as f:
+    with open(os.path.join(output_dir, "ap.json"), "w", encoding="utf-8") as f:
         json.dump({"imdb": imdb_name, "ovthresh": "0.50:0.95", "use_07_metric": False, "mean_ap": or_null(stats["AP"]),
                    "ap": {name: or_null(ap) for name, ap in aps.items()},
                    "coco": {name: or_null(value) for name, value in stats.items()}}, f, indent=2)

@@ -119,7 +119,7 @@ def _read_detections(path, names):
         raise UserError("result file %s does not exist; write the detections first" % path)
     position = {name: i for i, name in enumerate(names)}
     images, numbers = [], []
-    with open(path) as f:
+    with open(path, encoding="utf-8") as f:
         for line_number, line in enumerate(f, start=1):
             if not line.strip():
                 continue

@@ -50,7 +50,7 @@ def save_scores(scores, output_dir, imdb_name, use_07_metric):
     os.makedirs(output_dir, exist_ok=True)
     for name, (rec, prec, ap) in scores.items():
         np.savez(os.path.join(output_dir, name + "_pr.npz"), rec=rec, prec=prec, ap=ap)
-    with open(os.path.join(output_dir, "ap.json"), "w") as f:
+    with open(os.path.join(output_dir, "ap.json"), "w", encoding="utf-8") as f:
         json.dump({"imdb": imdb_name, "ovthresh": OVTHRESH, "use_07_metric": use_07_metric,
                    "mean_ap": or_null(mean_ap), "ap": {name: or_null(ap) for name, ap in aps.items()}}, f, indent=2)
     _print_table(aps, mean_ap, use_07_metric)

@@ -148,7 +148,7 @@ def changed_folders():
 def cfg_from_file(filename):
     """Change cfg by a yml file, a mapping like `TRAIN: {BATCH_SIZE: 64}`."""
     try:
-        with open(filename) as f:
+        with open(filename, encoding='utf-8') as f:
             tree = yaml.safe_load(f)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise UserError("config file %s cannot be read: %s" % (filename, ' '.join(str(e).split()))) from e

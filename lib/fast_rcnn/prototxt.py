@@ -145,7 +145,7 @@ def _weights_param(layer):
 
 def _read(path, message):
     try:
-        with open(path) as f:
+        with open(path, encoding="utf-8") as f:
             return text_format.Parse(f.read(), message)
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is not text"

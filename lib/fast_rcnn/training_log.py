@@ -84,7 +84,7 @@ class TrainingLog:
 
     def _write(self, row):
         row["iter"] = int(row["iter"])
-        with open(self._path, "a", newline="") as f:
+        with open(self._path, "a", encoding="utf-8", newline="") as f:
             csv.DictWriter(f, COLUMNS).writerow({name: _text(value) for name, value in row.items()})
         if self._events:
             self._events.add(row)
@@ -95,9 +95,9 @@ def _keep_rows(path, last_iter):
     """Leave the header and the rows up to last_iter in the file, and return them; make it where there is none."""
     rows = []
     if last_iter and os.path.exists(path):
-        with open(path, newline="") as f:
+        with open(path, encoding="utf-8", newline="") as f:
             rows = [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
-    with open(path, "w", newline="") as f:
+    with open(path, "w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

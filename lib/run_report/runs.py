@@ -135,6 +135,6 @@ def _read_json(path):
 def _read_metrics(path):
     if not path.is_file():
         return {}
-    with open(path, newline="") as f:
+    with open(path, encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f))
     return {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}

@@ -35,7 +35,7 @@ def only_training_in(folder, nccl):
 
 def _take(folder):
     """The locked file."""
-    lock = open(os.path.join(folder, LOCK), "a+")
+    lock = open(os.path.join(folder, LOCK), "a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -33,7 +33,7 @@ def write_record(path, record):
 def read_record(folder):
     """The record in a folder; {} where there is none that can be read."""
     try:
-        with open(os.path.join(folder, RECORD)) as f:
+        with open(os.path.join(folder, RECORD), encoding="utf-8") as f:
             record = json.load(f)
     except (OSError, ValueError):
         return {}

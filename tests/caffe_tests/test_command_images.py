@@ -46,7 +46,7 @@ def test_detect_writes_a_row_for_each_window(run_caffe, model, tmp_path):
     (tmp_path / "w.csv").write_text("filename,ymin,xmin,ymax,xmax\na.png,1,2,15,16\nimages/b.png,0,0,20,30\na.png,3,3,10,20\n")
     flags = *model, "-crop_mode", "list", "-context_pad", 2
     assert run_caffe("detect", "w.csv", "out.csv", *flags)[0] == 0
-    rows = list(csv.DictReader(open("out.csv")))
+    rows = list(csv.DictReader(open("out.csv", encoding="utf-8")))
     assert list(rows[0]) == ["filename", "ymin", "xmin", "ymax", "xmax", "class0", "class1", "class2", "class3"]
     assert [(row["filename"], row["xmax"]) for row in rows] == [("a.png", "16"), ("a.png", "20"), ("images/b.png", "30")]
     for row in rows:

@@ -167,7 +167,7 @@ def test_log_parsers_read_the_log_of_training(run_caffe, tmp_path):
     log = tmp_path / "train.log"
     log.write_text("a program's own print: Iteration 7\n" + run_caffe("train", "-solver", write_solver(tmp_path))[2])
     assert run_caffe("parse_log", log, tmp_path)[0] == 0
-    train, test = (list(csv.DictReader(open("%s.%s" % (log, what)))) for what in ("train", "test"))
+    train, test = (list(csv.DictReader(open("%s.%s" % (log, what), encoding="utf-8"))) for what in ("train", "test"))
     assert list(train[0]) == ["NumIters", "Seconds", "LearningRate", "loss"]
     assert [float(row["NumIters"]) for row in train] == [0, 2, 4, 6]
     assert [float(row["LearningRate"]) for row in train] == [0.1, 0.1, 0.1, 0.01]     # the one logged before

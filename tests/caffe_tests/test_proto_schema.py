@@ -41,7 +41,7 @@ def enums():
 
 
 def test_every_recorded_field_is_there_and_nothing_else_but_ours():
-    rows = list(csv.DictReader(open(shipped("caffe_schema.csv"))))
+    rows = list(csv.DictReader(open(shipped("caffe_schema.csv"), encoding="utf-8")))
     recorded = set()
     for row in rows:
         key = (row["scope"], row["name"])

@@ -20,7 +20,7 @@ def scalars(folder):
 
 def columns(folder):
     """The same from metrics.csv."""
-    with open(folder / "output" / "metrics.csv") as f:
+    with open(folder / "output" / "metrics.csv", encoding="utf-8") as f:
         rows = list(csv.DictReader(f))
     return {name: [(int(row["iter"]), pytest.approx(float(row[name]), rel=1e-5)) for row in rows]
             for name in rows[0] if name != "iter" and rows[0][name]}

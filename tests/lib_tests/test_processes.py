@@ -33,7 +33,7 @@ def params(caffemodel, folder):
 
 
 def rows(folder):
-    with open(folder / "output" / "metrics.csv") as f:
+    with open(folder / "output" / "metrics.csv", encoding="utf-8") as f:
         return list(csv.DictReader(f))
 
 

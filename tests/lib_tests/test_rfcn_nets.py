@@ -96,7 +96,7 @@ def test_what_was_mined_is_in_the_log(tmp_path):
         wrapper.train_model(1)
     net = wrapper.solver.net
     loss, labels, kept = (net.blobs[name].data.ravel() for name in ("per_roi_loss", "labels", "labels_ohem"))
-    with open(tmp_path / "output" / "metrics.csv") as f:
+    with open(tmp_path / "output" / "metrics.csv", encoding="utf-8") as f:
         row, = csv.DictReader(f)
     assert float(row["mean_loss_all"]) == pytest.approx(loss.mean(), rel=1e-4)
     assert float(row["mean_loss_hard"]) == pytest.approx(np.sort(loss)[-5:].mean(), rel=1e-4)

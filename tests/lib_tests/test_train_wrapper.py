@@ -253,7 +253,7 @@ def test_resume_from_what_is_no_state_is_refused(tmp_path):
 
 
 def column(folder, name):
-    with open(folder / "output" / "metrics.csv") as f:
+    with open(folder / "output" / "metrics.csv", encoding='utf-8') as f:
         return [row[name] for row in csv.DictReader(f)]
 
 

@@ -25,7 +25,7 @@ def imdb(own_root):
     return get_imdb("voc:%s@test" % make_voc_folder(own_root / "toy", IMAGES, split="test", classes=CLASSES))
 
 
-def detections(cat, dog=([], []), cow=([], [])):
+def detections(cat, dog=((), ()), cow=((), ())):
     return [[[], []], list(cat), list(dog), list(cow)]
 
 

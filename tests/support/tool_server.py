@@ -30,7 +30,7 @@ class ToolServer:
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
             code = int(self._process.stdout.readline())
-            return subprocess.CompletedProcess(job["argv"], code, out.read_text(), err.read_text())
+            return subprocess.CompletedProcess(job["argv"], code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
     def close(self):
         self._process.stdin.close()

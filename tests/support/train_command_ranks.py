@@ -23,4 +23,4 @@ def train_until_one_stops(folder):
 def note_rank(rank, uid, _flags, _param, devices, actions):
     """What the processes of `started` call in a test."""
     Path(os.environ["NOTES"], "rank%d" % rank).write_text(
-        "%d of %d, %s" % (caffe.solver_rank(), caffe.solver_count(), actions() or uid.decode()[:6]))
+        "%d of %d, %s" % (caffe.solver_rank(), caffe.solver_count(), actions() or uid.decode()[:6]), encoding="utf-8")

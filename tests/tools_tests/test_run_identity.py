@@ -75,7 +75,7 @@ def record(folder):
 
 
 def rows(folder):
-    with open(folder / "metrics.csv", newline="") as f:
+    with open(folder / "metrics.csv", encoding="utf-8", newline="") as f:
         return [int(row["iter"]) for row in csv.DictReader(f)]
 
 

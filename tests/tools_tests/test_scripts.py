@@ -164,7 +164,7 @@ def pid_of(*words):
 def test_a_script_is_suspended_with_the_training_it_runs(voc_folder, exp_dir):
     """As by a terminal's Ctrl-Z, and fg."""
     def suspended(pid):
-        return Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()[0] == "T"
+        return Path("/proc/%d/stat" % pid).read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
 
     command = [ROOT / "experiments" / "scripts" / "fast_rcnn_ohem.sh", "cpu", "DigitNet", "voc:%s" % voc_folder,
                "--set", "EXP_DIR", exp_dir, "TRAIN.SCALES", "[90]"]

@@ -45,8 +45,8 @@ def test_sharded_testing_gives_what_one_process_gives(run, prototxt, weights, vo
 def workers_of(launcher):
     """{rank: process id} of what a launcher started."""
     found = {}
-    for pid in Path("/proc/%d/task/%d/children" % (launcher, launcher)).read_text().split():
-        variables = dict(entry.partition("=")[::2] for entry in Path("/proc", pid, "environ").read_text().split("\0"))
+    for pid in Path("/proc/%d/task/%d/children" % (launcher, launcher)).read_text(encoding="utf-8").split():
+        variables = dict(entry.partition("=")[::2] for entry in Path("/proc", pid, "environ").read_text(encoding="utf-8").split("\0"))
         if "RANK" in variables:
             found[int(variables["RANK"])] = int(pid)
     return found

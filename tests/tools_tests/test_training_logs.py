@@ -11,7 +11,7 @@ def test_log_parsers_read_the_log_of_a_detectors_training(train, tmp_path):
     log = tmp_path / "train.log"
     log.write_text(result.stdout + result.stderr)       # as `2>&1`: prints between the log's own lines
     assert main(["parse_log", str(log), str(tmp_path)]) == 0
-    rows = list(csv.DictReader(open("%s.train" % log)))
+    rows = list(csv.DictReader(open("%s.train" % log, encoding="utf-8")))
     assert [float(row["NumIters"]) for row in rows] == [0, 1, 2]
     assert {"loss_cls", "loss_bbox"} < set(rows[0]) and all(float(row["LearningRate"]) > 0 for row in rows)
     assert all(0 <= float(row["Seconds"]) < 600 for row in rows)

@@ -87,7 +87,7 @@ def device_name():
 @functools.cache
 def _cpu_name():
     try:
-        with open("/proc/cpuinfo") as f:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
             names = [line.partition(":")[2].strip() for line in f if line.startswith("model name")]
     except OSError:
         names = []

@@ -56,7 +56,7 @@ class Trimmer:
 def resident_bytes():
     """Bytes of memory that this process occupies now; 0 where the system does not tell."""
     try:
-        with open("/proc/self/statm") as f:
+        with open("/proc/self/statm", encoding="utf-8") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

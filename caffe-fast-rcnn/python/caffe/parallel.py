@@ -219,7 +219,7 @@ def _is_alive(pid):
     """Whether a process runs; one that ended and whose parent did not ask yet does not."""
     try:
         os.kill(pid, 0)
-        with open("/proc/%d/stat" % pid) as f:
+        with open("/proc/%d/stat" % pid, encoding="utf-8") as f:
             return f.read().rpartition(")")[2].split()[0] not in "ZX"
     except PermissionError:
         return True

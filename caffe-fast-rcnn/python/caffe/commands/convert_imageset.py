@@ -51,7 +51,7 @@ def _cpu_generator():
 def read_list(path):
     """[(file name, label)] of a list file: the label is what follows a line's last space."""
     try:
-        with open(path) as f:
+        with open(path, encoding="utf-8") as f:
             lines = [line.rstrip() for line in f if line.strip()]
     except (OSError, UnicodeDecodeError) as e:
         raise CaffeError("%s: cannot read this list: %s" % (path, getattr(e, "strerror", "it is not text"))) from None

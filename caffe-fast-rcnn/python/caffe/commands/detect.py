@@ -45,7 +45,7 @@ def run(flags, arguments):
 
 def read_windows(path):
     """[(file name, [windows (ymin, xmin, ymax, xmax)])] of a .csv, images in the order of their first rows."""
-    with open(path, newline="") as f:
+    with open(path, encoding="utf-8", newline="") as f:
         reader = csv.DictReader(f)
         missing = [name for name in ("filename", *COORDINATES) if name not in (reader.fieldnames or ())]
         if missing:
@@ -69,7 +69,7 @@ def _window(path, line, row):
 def _image_names(path):
     if not path.endswith(".txt"):
         return [path]
-    with open(path) as f:
+    with open(path, encoding="utf-8") as f:
         return [line.strip() for line in f if line.strip()]
 
 

@@ -79,7 +79,7 @@ def _fill_first_rate(table):
 def _log_lines(path):
     """(time, message) of the log's lines.  Without years in them they begin in the year that the file was made."""
     try:
-        with open(path, errors="replace") as f:
+        with open(path, encoding="utf-8", errors="replace") as f:
             year, before = datetime.datetime.fromtimestamp(os.path.getctime(path)).year, None
             for line in f:
                 found = _PREFIX.match(line)

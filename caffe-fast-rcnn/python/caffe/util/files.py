@@ -12,7 +12,7 @@ from ..common import CaffeError
 def read_text_proto(path, message):
     """Parse the prototxt at `path` into `message` and return it.  Raises CaffeError naming file and line."""
     try:
-        with open(path) as f:
+        with open(path, encoding="utf-8") as f:
             text = f.read()
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is not text"
