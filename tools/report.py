@@ -13,6 +13,7 @@ from pathlib import Path
 import _cli
 from run_report.page import make_page
 from run_report.runs import load_run, tell_apart
+from utils.whole_file import whole_file
 
 
 def parse_args():
@@ -36,7 +37,8 @@ def main():
     out = Path(args.out or runs[-1].folder / 'report.html')
     os.makedirs(out.parent, exist_ok=True)
     page = make_page(runs, max(1, args.images), args.crops)
-    out.write_text(page, encoding='utf-8')
+    with whole_file(out, "w") as f:
+        f.write(page)
     print("Wrote %s (%.1f MB)" % (out, len(page) / 2 ** 20))
 
 

@@ -7,8 +7,9 @@ import os
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from utils.whole_file import whole_file
 
-from datasets.voc_results import or_null
+from datasets.voc_results import or_null, write_scores
 
 STATS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1", "AR_10", "AR_100", "AR_small", "AR_medium",
          "AR_large")
@@ -28,7 +29,7 @@ def list_detections(all_boxes, image_ids, category_ids):
 
 def write_detections(path, detections):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as f:
+    with whole_file(path, "w") as f:
         json.dump(detections, f)
 
 
@@ -52,15 +53,12 @@ def save_scores(coco_eval, classes, output_dir, imdb_name):
     precision = coco_eval.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]      # (IoU, recall, class), -1: none
     aps = {name: _mean(precision[:, :, k]) for k, name in enumerate(classes)}
     stats = {name: float(value) if value >= 0 else float("nan") for name, value in zip(STATS, coco_eval.stats)}
-    os.makedirs(output_dir, exist_ok=True)
-    for k, name in enumerate(classes):
-        at_half = np.maximum(precision[0, :, k], 0)
-        np.savez(os.path.join(output_dir, name + "_pr.npz"), rec=coco_eval.params.recThrs, prec=at_half,
-                 ap=_mean(precision[0, :, k]))
-    with open(os.path.join(output_dir, "ap.json"), "w", encoding="utf-8") as f:
-        json.dump({"imdb": imdb_name, "ovthresh": "0.50:0.95", "use_07_metric": False, "mean_ap": or_null(stats["AP"]),
-                   "ap": {name: or_null(ap) for name, ap in aps.items()},
-                   "coco": {name: or_null(value) for name, value in stats.items()}}, f, indent=2)
+    curves = {name: (coco_eval.params.recThrs, np.maximum(precision[0, :, k], 0), _mean(precision[0, :, k]))
+              for k, name in enumerate(classes)}
+    write_scores(output_dir, curves,
+                 {"imdb": imdb_name, "ovthresh": "0.50:0.95", "use_07_metric": False, "mean_ap": or_null(stats["AP"]),
+                  "ap": {name: or_null(ap) for name, ap in aps.items()},
+                  "coco": {name: or_null(value) for name, value in stats.items()}})
     for name, ap in aps.items():
         print("AP@[0.50:0.95] for %s = %.4f" % (name, ap))
     print("\n".join("%s = %.4f" % item for item in stats.items()))

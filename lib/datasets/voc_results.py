@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 from utils.progress import progress
+from utils.whole_file import whole_file
 
 from datasets.voc_eval import score_class, select_class
 
@@ -20,7 +21,7 @@ def write_results(path, image_index, boxes_per_image):
     the score, which makes ties, and AP depends on how those are ordered.)
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as f:
+    with whole_file(path, "w") as f:
         for index, dets in zip(image_index, boxes_per_image):
             numbers = np.asarray(dets, dtype=np.float64).reshape(-1, 5)[:, [4, 0, 1, 2, 3]]
             f.writelines(f"{index} {NINE_DIGITS % tuple(row)}\n" for row in (numbers + ONE_BASED).tolist())
@@ -47,14 +48,21 @@ def save_scores(scores, output_dir, imdb_name, use_07_metric):
     aps = {name: float(ap) for name, (_, _, ap) in scores.items()}
     counted = [ap for ap in aps.values() if not np.isnan(ap)]
     mean_ap = float(np.mean(counted)) if counted else float("nan")
-    os.makedirs(output_dir, exist_ok=True)
-    for name, (rec, prec, ap) in scores.items():
-        np.savez(os.path.join(output_dir, name + "_pr.npz"), rec=rec, prec=prec, ap=ap)
-    with open(os.path.join(output_dir, "ap.json"), "w", encoding="utf-8") as f:
-        json.dump({"imdb": imdb_name, "ovthresh": OVTHRESH, "use_07_metric": use_07_metric,
-                   "mean_ap": or_null(mean_ap), "ap": {name: or_null(ap) for name, ap in aps.items()}}, f, indent=2)
+    write_scores(output_dir, scores,
+                 {"imdb": imdb_name, "ovthresh": OVTHRESH, "use_07_metric": use_07_metric,
+                  "mean_ap": or_null(mean_ap), "ap": {name: or_null(ap) for name, ap in aps.items()}})
     _print_table(aps, mean_ap, use_07_metric)
     return mean_ap
+
+
+def write_scores(output_dir, curves, summary):
+    """Write <class>_pr.npz for curves {class: (rec, prec, ap)}, and ap.json, which holds `summary`, into output_dir."""
+    os.makedirs(output_dir, exist_ok=True)
+    for name, (rec, prec, ap) in curves.items():
+        with whole_file(os.path.join(output_dir, name + "_pr.npz")) as f:
+            np.savez(f, rec=rec, prec=prec, ap=ap)
+    with whole_file(os.path.join(output_dir, "ap.json"), "w") as f:
+        json.dump(summary, f, indent=2)
 
 
 def pack_submission(output_dir, imdb_name, files):

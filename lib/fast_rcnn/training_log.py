@@ -6,6 +6,7 @@ import time
 
 from roi_data_layer import mining_stats
 from utils.errors import UserError
+from utils.whole_file import whole_file
 
 from fast_rcnn.event_file import open_event_file
 from fast_rcnn.finite import where_not_finite
@@ -97,7 +98,7 @@ def _keep_rows(path, last_iter):
     if last_iter and os.path.exists(path):
         with open(path, encoding="utf-8", newline="") as f:
             rows = [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
-    with open(path, "w", encoding="utf-8", newline="") as f:
+    with whole_file(path, "w") as f:
         writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

@@ -1,5 +1,7 @@
 """Result files of the PASCAL challenge: what is read back is what was written."""
 import numpy as np
+import pytest
+from datasets import coco_results, voc_results
 from datasets.voc_results import write_results
 
 
@@ -20,3 +22,17 @@ def test_every_bit_pattern_of_a_float32_score_comes_back(tmp_path):
     lines = [line.split() for line in lines_of(tmp_path / "det.txt")]
     assert {line[0] for line in lines} == {"ä"}
     assert np.array_equal(np.array([line[1] for line in lines], dtype=np.float32), scores)
+
+
+@pytest.mark.parametrize("write", [
+    lambda folder: voc_results.write_results(str(folder / "det.txt"), ["a", "b"], [np.ones((1, 5)), "no boxes"]),
+    lambda folder: voc_results.write_scores(str(folder), {}, {"mean_ap": object()}),
+    lambda folder: coco_results.write_detections(str(folder / "det.json"), [{"score": object()}]),
+], ids=["result file", "scores", "COCO result file"])
+def test_an_error_while_results_are_written_leaves_the_old_ones(tmp_path, write):
+    for name in ("det.txt", "ap.json", "det.json"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises((ValueError, TypeError)):
+        write(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("det.txt", "ap.json", "det.json"), "old")
