@@ -6,6 +6,7 @@ size of a plain JPEG, PNG or BMP is taken from its header.  Any other file is de
 """
 import functools
 import os
+import struct
 from typing import NamedTuple
 
 import cv2
@@ -79,7 +80,7 @@ def turned(picture, orientation):
 @functools.cache
 def _geometry(path, _):
     with Image.open(path) as image:
-        size, form, tag = image.size, image.format, image.getexif().get(ORIENTATION, 1)
+        size, form, tag = image.size, image.format, _orientation_tag(image)
     if form in HEADER_TELLS and tag == 1:
         return Geometry(*size, 1)
     flag = cv2.IMREAD_COLOR
@@ -92,6 +93,14 @@ def _geometry(path, _):
     elif orientation >= 5:
         size = size[::-1]
     return Geometry(*size, orientation)
+
+
+def _orientation_tag(image):
+    """What the metadata of a PIL image say, 1 where they say nothing; None where Pillow cannot read them."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except (SyntaxError, ValueError, struct.error):
+        return None
 
 
 def _decoded(path, form, flag):

@@ -2,6 +2,8 @@
 import io
 import json
 import shutil
+import struct
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -264,6 +266,17 @@ def test_an_orientation_that_is_none(own_root, tag):
     path = str(own_root / "a.jpg")
     save(path, picture(), tag)
     assert image_geometry(path) == (*read_image(path).shape[1::-1], 1)
+
+
+def test_metadata_that_cannot_be_read_tell_no_orientation(own_root):
+    """Pillow raises SyntaxError on such a chunk of a PNG that OpenCV reads."""
+    path = own_root / "a.png"
+    save(path, picture(), form="PNG")
+    data, text = path.read_bytes(), b"eXIfnot EXIF"
+    at = data.index(b"IDAT") - 4
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    path.write_bytes(data[:at] + chunk + data[at:])
+    assert image_geometry(str(path)) == (*read_image(str(path)).shape[1::-1], 1)
 
 
 def test_a_format_that_opencv_does_not_read_is_named(own_root):
