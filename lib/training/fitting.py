@@ -14,6 +14,9 @@ def fit_solver(solver_prototxt, num_classes):
     they would hold normalised weights.
     """
     solver_param = read_solver(solver_prototxt)
+    if solver_param.weights:        # Caffe would load them as they are, whatever their classes
+        raise UserError(f"{solver_prototxt}: its field weights names {', '.join(solver_param.weights)}; take it out, "
+                        "and give the file as --weights, where its classes are held against those of the data set")
     path = _find(getattr(solver_param, net_field(solver_param)), solver_prototxt)
     net_param = read_net(path)
     changed = set_num_classes(net_param, num_classes)
