@@ -1,18 +1,21 @@
 """models/**/*.prototxt: in step with their builder, and the original's nets."""
+import shutil
+import subprocess
+import sys
+
+import caffe
 import pytest
+from caffe import layers as L
+from caffe import params as P
 from caffe.proto import caffe_pb2
+from generate.layers import freeze
+from generate.prototxt import prototxt
 from google.protobuf import text_format
 from support.reference import ROOT, shared, shipped
-from support.tiny_net import load_make_models
 
 MODELS = ROOT / "models"
 VOC_NETS = ("VGG16", "VGG_CNN_M_1024", "SqueezeNet")
 METHODS = ("fast_rcnn", "fast_rcnn_ohem")
-
-
-@pytest.fixture(scope="module")
-def make_models():
-    return load_make_models()
 
 
 def read(path, message=caffe_pb2.NetParameter):
@@ -23,16 +26,61 @@ def voc_net(net, method="fast_rcnn_ohem", name="train"):
     return read(MODELS / "pascal_voc" / net / method / (name + ".prototxt"))
 
 
-def prototxts():
+def prototxts(folder=MODELS):
     """The alternating nets of py-faster-rcnn are called .pt."""
-    return [*MODELS.rglob("*.prototxt"), *MODELS.rglob("*.pt")]
+    return [*folder.rglob("*.prototxt"), *folder.rglob("*.pt")]
 
 
-def test_committed_files_are_what_the_builder_writes(make_models):
-    built = make_models.all_files()
-    committed = {str(path.relative_to(MODELS)): path.read_text() for path in prototxts()}
-    assert sorted(built) == sorted(committed)
+def test_committed_files_are_what_the_builder_writes(tmp_path):
+    clone = tmp_path / "my clone (ü)'s"
+    shutil.copytree(MODELS / "generate", clone / "models" / "generate")
+    (clone / "caffe-fast-rcnn").symlink_to(ROOT / "caffe-fast-rcnn")
+    make = clone / "models" / "generate" / "make.py"
+    printed = subprocess.run([sys.executable, make], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    built, committed = ({str(path.relative_to(folder)): path.read_bytes() for path in prototxts(folder)}
+                        for folder in (clone / "models", MODELS))
+    assert sorted(built) == sorted(committed) == sorted(line.removeprefix("wrote models/") for line in printed.splitlines())
     assert [path for path in built if built[path] != committed[path]] == []
+
+
+def test_written_text_is_short_and_means_the_same():
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=[{"dim": [1, 3]}, {"dim": [0, -1]}])
+    n.conv = L.Convolution(n.data, num_output=8, kernel_size=[1, 3], bias_term=False, propagate_down=[True],
+                           param={"lr_mult": 1, "decay_mult": 0.00025}, weight_filler={"type": "gaussian", "std": 1e-20})
+    n.pool = L.Pooling(n.conv, pool=P.Pooling.AVE, include={"phase": caffe.TEST, "stage": ["a", "b"]})
+    n.py = L.Python(n.pool, module="m", layer="Ü", param_str="{'a': \"b\", 'c': '\\n\t'}\n")
+    n.out = L.Power(n.py, power=1 / 3, scale=16777216, shift=float("-inf"))
+    net = n.to_proto()
+    net.name, net.force_backward = "net", True
+    text = prototxt(net, "what it is")
+    assert text_format.Parse(text, caffe_pb2.NetParameter()) == net
+    assert text.startswith('# Written by models/generate/make.py: change it there.\n# what it is\nname: "net"\n')
+    assert """
+layer {
+  name: "conv"
+  type: "Convolution"
+  bottom: "data"
+  top: "conv"
+  param { lr_mult: 1 decay_mult: 0.00025 }
+  propagate_down: true
+  convolution_param { num_output: 8 bias_term: false kernel_size: 1 kernel_size: 3 weight_filler { type: "gaussian" std: 1e-20 } }
+}
+""" in text
+    assert '  include { phase: TEST stage: "a" stage: "b" }\n  pooling_param { pool: AVE }\n' in text
+
+
+def test_freezing_sets_both_multipliers_and_nothing_else():
+    n = caffe.NetSpec()
+    n.data = L.Input()
+    n.a, n.b = (L.InnerProduct(n.data, num_output=2, param=[{"name": name, "lr_mult": 3}, {}]) for name in "ab")
+    n.c = L.InnerProduct(n.a, num_output=2)
+    before = n.to_proto()
+    freeze(n, ["data", "a", "c"])
+    frozen = n.to_proto()
+    assert list(frozen.layer[1].param) == [caffe_pb2.ParamSpec(name="a", lr_mult=0, decay_mult=0),
+                                           caffe_pb2.ParamSpec(lr_mult=0, decay_mult=0)]
+    assert [frozen.layer[i] for i in (0, 2, 3)] == [before.layer[i] for i in (0, 2, 3)]
 
 
 def test_every_prototxt_parses():

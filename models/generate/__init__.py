@@ -1,0 +1,1 @@
+"""The programs that write every prototxt below models/; started by make.py."""
