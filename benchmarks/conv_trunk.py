@@ -34,7 +34,7 @@ def _forward(settings):
     """Rows: the trunk's forward pass in both precisions, against the C++ Caffe and plain PyTorch."""
     data = {"data": image_blob(settings.sizes.height, settings.sizes.width)}
     with tempfile.TemporaryDirectory() as folder:
-        net, files = _write(folder, _trunk_param(data), data, caffe.TEST)
+        net, files = _write(folder, trunk_param(data), data, caffe.TEST)
         peer = CaffePeer(settings.caffe_python, files, "forward", torch.get_num_threads())
         with peer:
             peer.require_same(net.forward()["conv5_3"], AGREEMENT)
@@ -66,7 +66,7 @@ def _classifier(settings):
                 note="forward + backward, %d images of 224 x 224" % IMAGES)]
 
 
-def _trunk_param(data):
+def trunk_param(data):
     """The deploy net up to relu5_3, on an input of data's shape."""
     net = read_net(DEPLOY)
     del net.layer[[layer.name for layer in net.layer].index("relu5_3") + 1:]

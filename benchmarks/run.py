@@ -19,6 +19,7 @@ import conv_trunk
 import data_ends
 import data_wait
 import detect
+import held_views
 import mining_layer
 import peak_memory
 import roi_pool
@@ -29,7 +30,8 @@ from _machine import description
 from fast_rcnn.config import cfg
 from utils.progress import progress
 
-FAMILIES = (train_iteration, conv_trunk, roi_pool, mining_layer, data_wait, data_ends, boxes, detect, peak_memory)
+FAMILIES = (train_iteration, conv_trunk, roi_pool, mining_layer, data_wait, data_ends, boxes, detect, held_views,
+            peak_memory)
 
 
 @dataclass

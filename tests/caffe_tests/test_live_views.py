@@ -126,6 +126,16 @@ def test_a_blob_that_nobody_holds_any_more_keeps_its_layers_layout():
     assert not net.blobs["conv"].tensor.is_contiguous()
 
 
+def test_what_nobody_looked_at_is_taken_without_a_copy():
+    blob = caffe.Blob(2, 3)
+    tensor = torch.ones(2, 3)
+    tensor.numpy()                                          # kernels look so
+    blob.tensor = tensor
+    assert blob.tensor.data_ptr() == tensor.data_ptr()
+    view = blob.data
+    assert view.ctypes.data != tensor.data_ptr()            # others may hold the layer's tensor
+
+
 # ---- what a user writes into a view
 
 def test_what_is_written_into_an_old_view_of_an_input_counts():

@@ -9,7 +9,7 @@ import torch
 from support.reference import ROOT
 
 FOLDER_ROWS = ["mining/1_image", "mining/2_images", "ends/roidb", "ends/roidb/cached", "ends/roidb/memory", "ends/scores",
-               "boxes/nms", "boxes/overlaps"]
+               "boxes/nms", "boxes/overlaps", "views/VGG16/conv1_2", "views/VGG16/conv5_3", "views/VGG16/all"]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def rows_of(folder):
 
 def test_rows_in_json_table_and_plot(bench, tmp_path):
     """The rows of a later run join those of an earlier one; --show prints them all."""
-    result = bench("--only", "mining", "ends", "boxes")
+    result = bench("--only", "mining", "ends", "boxes", "views")
     assert result.returncode == 0, result.stderr
     rows = rows_of(tmp_path)
     assert sorted(rows) == sorted(FOLDER_ROWS)

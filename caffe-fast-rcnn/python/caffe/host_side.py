@@ -24,9 +24,8 @@ class HostSide:
         dtype = common.dtype() if content is None else content.dtype
         pinned = common.device().type == "cuda" and size * dtype.itemsize <= _MOST_PINNED
         make = torch.empty if content is not None and content.numel() == size else torch.zeros
-        flat = make(size, dtype=dtype, pin_memory=pinned)
-        # from_numpy makes a storage that is not resizable, by which `seen_by_numpy` knows it.
-        self._flat = flat if pinned else torch.from_numpy(flat.numpy())
+        self._flat = make(size, dtype=dtype, pin_memory=pinned)
+        self._flat.untyped_storage().seen_by_numpy = True       # all tensors in this memory have the one storage
         self._base = None       # weak reference to the base of all views
         self._sent = None       # event: the numbers have left for the device
         if content is not None:
@@ -86,7 +85,7 @@ class HostSide:
 
 def seen_by_numpy(tensor):
     """Whether `tensor` lies in the memory of a HostSide, which a user may write at any time."""
-    return not tensor.untyped_storage().resizable()
+    return hasattr(tensor.untyped_storage(), "seen_by_numpy")
 
 
 def _copy(front, tensor):
