@@ -1,4 +1,4 @@
-"""What backward will not need takes no memory behind its last reader, and reads as if it had never gone."""
+"""What backward will not need takes no memory after its last reader, and reads as if it had never gone."""
 import weakref
 
 import caffe
@@ -75,7 +75,7 @@ def test_every_blob_reads_as_if_nothing_had_gone(text):
 
 
 @pytest.mark.parametrize("text, frozen", [(FROZEN, ["conv1", "norm1"]), (FIRE, ["conv1", "norm1", "a", "b", "both"])])
-def test_what_only_frozen_layers_read_is_freed_behind_the_last_of_them(text, frozen):
+def test_what_only_frozen_layers_read_is_freed_after_the_last_of_them(text, frozen):
     net = filled(text)
     refs = memory_of(net, [*frozen, "pool1", "ip", "x"])
     assert [name for name, ref in refs.items() if ref() is None] == frozen
@@ -146,7 +146,7 @@ def test_random_layers_and_their_bottoms_stay():
     np.testing.assert_allclose(net.blobs["drop"].data[kept], 2 * net.blobs["norm1"].data[kept], rtol=1e-6)
 
 
-def test_training_and_all_diffs_are_the_same_whether_somebody_reads_or_not():
+def test_training_and_all_diffs_are_the_same_whether_blobs_are_read_or_not():
     diffs = []
     for read in (False, True):
         net = filled(FIRE)
@@ -248,7 +248,7 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" 
 """
 
 
-def test_read_only_rois_are_pooled_anew_with_the_features_and_rois_of_the_pass():
+def test_read_only_rois_are_pooled_again_with_the_features_and_rois_of_the_pass():
     net = filled(READONLY_ROIS)
     net.blobs["rois"].data[...] = np.random.RandomState(1).randint(0, 4, (30, 5)) * [0, 1, 1, 2, 2]
     refs = memory_of(net, ["pool_readonly", "pool"])

@@ -9,10 +9,10 @@ from .synced_array import SyncedArray
 class Blob:
     """data and diff of one shape; pycaffe's Blob.
 
-    data, diff:  writable, C-ordered numpy views; they show what later passes write, as long as somebody holds them
+    data, diff:  writable, C-ordered numpy views; as long as they are held, they show what passes write
     tensor:      the data as a torch tensor on the current device; assigning replaces it and the shape follows
     rows:        the data with rows that are repeated only once, for layers that work row by row
-    diff_tensor: the same for the diff; zeros until somebody writes it
+    diff_tensor: the same for the diff; zeros until it is written
     A tensor that was read must not be written: ask `mutable_tensor()` for that.
     In GPU mode a view shows what was fetched last: read `data` again after a pass, and write to what it gives.
     """
@@ -97,7 +97,7 @@ class Blob:
         return self._data.pending(self._shape) or Present(self.tensor)
 
     def set_pending(self, content):
-        """Replace the data by what a Pending gives when somebody reads it; the shape follows."""
+        """Replace the data by what a Pending gives when it is read; the shape follows."""
         self.reshape(*content.shape)
         self._data.set_pending(content)
 

@@ -45,7 +45,7 @@ class HostSide:
         return base[:math.prod(shape)].reshape(shape)
 
     def tensor(self, shape):
-        """The same as a tensor; this is no view that counts as held."""
+        """The same as a tensor, which does not count as a view."""
         return self._flat[:math.prod(shape)].view(shape)
 
     def fits(self, tensor):

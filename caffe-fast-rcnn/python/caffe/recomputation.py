@@ -1,4 +1,4 @@
-"""Recomputation: content of an array that is computed again when somebody reads it."""
+"""Recomputation: content of an array that is computed again when it is read."""
 from . import common
 from .blob import Blob
 from .pending import Pending

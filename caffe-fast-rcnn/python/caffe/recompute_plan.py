@@ -1,4 +1,4 @@
-"""What backward will not need is given up after its last reader, and computed again when somebody reads it.
+"""What backward will not need is given up after its last reader, and computed again when it is read.
 
 Half of what VGG16's convolutions make in training lies below the first layer that learns.  Nothing looks at it once it
 has gone through, yet `net.blobs["conv1_1"].data` must tell it after `forward`: so the array is put off, to a
@@ -102,6 +102,6 @@ class RecomputePlan:
                 self._bottoms[i][k].put_off(content)
 
     def _present(self, name, blob):
-        """The Recomputation of what the blob holds; None where there is none, or somebody may have written since."""
+        """The Recomputation of what the blob holds; None where there is none, or a user may have written since."""
         content, version = self._made.get(self._roots[name], (None, None))
         return content if version == blob.version else None

@@ -23,7 +23,7 @@ class SyncedArray:
     host    C-ordered memory that numpy views show.  In CPU mode it is the device side as well, once numpy looked.
     device  the tensor of the last layer that wrote, with the strides that the layer chose
     pending content that is not there yet (see pending.py); then there is no side.
-    As long as somebody holds a view, what layers give is copied into the memory that the view shows: in CPU mode by
+    As long as a user holds a view, what layers give is copied into the memory that the view shows: in CPU mode by
     `show_views`, which Net calls before a user can look; in GPU mode when the numbers are read on the host again.
     """
 

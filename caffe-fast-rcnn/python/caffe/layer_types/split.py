@@ -10,7 +10,7 @@ class SplitLayer(Layer):
 
     layer { type: "Split" bottom: "x" top: "x_split_0" top: "x_split_1" }
 
-    A top whose diff nobody wrote counts as zero and gets no memory: the read-only branch of an OHEM net is one.
+    A top whose diff was never written counts as zero and gets no memory: the read-only branch of an OHEM net is one.
     """
 
     tops = (1, None)
