@@ -71,7 +71,8 @@ def training_record(caffemodel):
         record = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as e:
         raise UserError(f"{path} cannot be read ({e}); remove it, or train again") from e
-    return record if caffemodel.name.startswith(record.get('prefix', '\0')) else {}
+    is_its_own = isinstance(record, dict) and caffemodel.name.startswith(str(record.get('prefix', '\0')))
+    return record if is_its_own and 'config' in record else {}
 
 
 def _of_file(file, caffemodel, own):

@@ -94,15 +94,21 @@ class TrainingLog:
 
 def _keep_rows(path, last_iter):
     """Leave the header and the rows up to last_iter in the file, and return them; make it where there is none."""
-    rows = []
-    if last_iter and os.path.exists(path):
-        with open(path, encoding="utf-8", newline="") as f:
-            rows = [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
+    rows = _rows_up_to(path, last_iter) if last_iter and os.path.exists(path) else []
     with whole_file(path, "w") as f:
         writer = csv.DictWriter(f, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     return rows
+
+
+def _rows_up_to(path, last_iter):
+    try:
+        with open(path, encoding="utf-8", newline="") as f:
+            return [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
+    except (KeyError, ValueError, csv.Error) as e:
+        raise UserError(f"{path} is not the table that a training writes ({type(e).__name__}: {e}); "
+                        "move it away") from None
 
 
 def _text(value):

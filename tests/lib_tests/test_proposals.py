@@ -7,6 +7,7 @@ import pytest
 from datasets.ds_utils import filter_small_boxes, unique_boxes
 from datasets.factory import get_imdb
 from datasets.proposals import load_proposals
+from datasets.proposals_mat import load_mat, save_mat
 from scipy.io import savemat
 from support.settings import settings
 from support.voc_folder import make_voc_folder, write_proposals_mat
@@ -199,3 +200,14 @@ def test_proposals_as_fractions_of_the_image_are_named(imdb, order, first_pixel)
 def test_proposals_of_whole_pixels_at_the_corner_are_read(imdb):
     write_proposals_mat(imdb.mat, {"a": np.array([[1, 1, 1, 1], [1, 1, 2, 2]]), "b": np.array([[1, 1, 30, 30]])})
     assert [len(entry["boxes"]) for entry in imdb.roidb] == [1, 1]      # those of a are small
+
+
+def test_a_mat_file_has_the_same_bytes_whenever_it_is_written(tmp_path, monkeypatch):
+    """Else proposals made again would be others to a run that is to be resumed."""
+    boxes, written = np.array([[0, 1, 20, 30]], np.uint16), []
+    for now in ("Thu Nov 26 02:00:00 2026", "Fri Nov 27 13:00:00 2026"):
+        monkeypatch.setattr("time.asctime", lambda now=now: now)
+        save_mat(str(tmp_path / "p.mat"), ["a"], [boxes], ["0" * 64], "fast 500")
+        written.append((tmp_path / "p.mat").read_bytes())
+    assert written[0] == written[1]
+    assert load_mat(str(tmp_path / "p.mat")).box_list[0].tolist() == [[2, 1, 31, 21]]

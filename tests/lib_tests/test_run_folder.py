@@ -103,6 +103,16 @@ def test_weights_that_a_solver_names_are_refused(tmp_path):
         train_small(tmp_path, max_iters=2, solver=SOLVER + ' weights: "a.caffemodel"')
 
 
+@pytest.mark.parametrize("data", [b"garbage\n1,2\n", b"\xff\xfe\0\0", b"iter,loss\nfirst,2\n"])
+def test_a_table_of_metrics_that_is_none_stops_a_resumed_run_in_one_line(tmp_path, data):
+    train_small(tmp_path, max_iters=2)
+    (tmp_path / "output" / "metrics.csv").write_bytes(data)
+    before = content(tmp_path / "output")
+    with pytest.raises(UserError, match="metrics.csv is not the table that a training writes .*; move it away"):
+        train_small(tmp_path, max_iters=3, resume="auto")
+    assert content(tmp_path / "output") == before
+
+
 def make_caffes(folder):
     """Make the state in a folder one as C++ Caffe writes it."""
     state = folder / "small_iter_2.solverstate"

@@ -238,6 +238,13 @@ def test_a_net_of_an_older_version_beside_its_record(train, run, exp_dir, protot
     assert "they are those of the run.json beside it" in said and "in another order" in said
 
 
+@pytest.mark.parametrize("record", ["[]", '{"prefix": "net"}', '{"prefix": 5, "config": {}}'])
+def test_a_run_json_that_is_no_record_of_the_net_is_left_alone(run, named, prototxt, voc_folder, tmp_path, record):
+    (named.parent / "run.json").write_text(record)
+    succeed(run("demo.py", "--cpu", "--model", named, "--def", prototxt, "--out", tmp_path,
+                voc_folder / "JPEGImages" / "b001.jpg"))
+
+
 def test_compressed_nets_carry_the_names(run, named, prototxt, tmp_path):
     succeed(run("compress_net.py", "--def", prototxt, "--def-svd", tmp_path / "svd.prototxt", "--net", named, "--ranks",
                 "fc6=7", "--num_rois", 20))
