@@ -3,8 +3,10 @@ import caffe
 import numpy as np
 import pytest
 import torch
-from caffe.kernels import bf16_cpu, pooled_regions, products
-from caffe.kernels.roi_pooling import roi_pooling_distinct, roi_pooling_forward
+from caffe.kernels.avx512_bf16 import winograd_cpu as bf16_cpu
+from caffe.kernels.conv import convolution as products
+from caffe.kernels.roi import pooled_regions
+from caffe.kernels.roi.roi_pooling import roi_pooling_distinct, roi_pooling_forward
 from support.naive_roi import random_rois
 from support.nets import net_from_text
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import common
-from caffe.kernels import products
+from caffe.kernels.conv import convolution as products
 from support.gradient import check_gradient
 from support.nets import net_from_text, solver_from_text
 from support.one_layer import forward_backward

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 import torch
-from caffe.kernels import bf16_cpu, winograd
+from caffe.kernels.avx512_bf16 import winograd_cpu as bf16_cpu
+from caffe.kernels.conv import winograd
 from support.one_layer import float64, forward_backward, make_layer
 
 # images, inputs, outputs, height, width, pad: tiles cut at both ends, one row of tiles a block and several

@@ -113,7 +113,7 @@ def set_precision(name):
     "float32"  exactly (the state at start)
     "tf32"     on a GPU the factors are rounded to TensorFloat-32 (10 bits of mantissa); on the CPU as float32
     "bf16"     the factors are rounded to bfloat16 (8 bits) and the products added up in float32; see
-               kernels/products.py for what runs where
+               kernels/conv/convolution.py for what runs where
     Parameters, their diffs and updates, all other layers and the losses stay float32 in every precision, and so do
     blobs as numpy sees them.
     """

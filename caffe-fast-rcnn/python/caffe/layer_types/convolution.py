@@ -2,7 +2,7 @@
 import torch.nn.functional as F
 
 from ..filler import new_param
-from ..kernels.products import convolve, convolve_backward
+from ..kernels.conv.convolution import convolve, convolve_backward
 from ..layer import Layer, register
 
 

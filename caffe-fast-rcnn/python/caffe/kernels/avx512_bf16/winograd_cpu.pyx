@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Products of bfloat16 pairs (bf16_product.h): the loops of few_channels.py, winograd.py and pooled_regions.py.
+"""Products of bfloat16 pairs (product.h): the loops of im2col.py, winograd.py and pooled_regions.py.
 
 Images are (N, H, W, C).  For Winograd's filtering an image has down x across tiles of 2 x 2 pixels, a tile 16 places.
 """
@@ -7,7 +7,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
-cdef extern from "bf16_product.h" nogil:
+cdef extern from "product.h" nogil:
     enum:
         BF16_COMPILED
         BF16_ROWS
@@ -15,18 +15,18 @@ cdef extern from "bf16_product.h" nogil:
     void product_bf16(const uint16_t *factors, int inputs, const uint16_t *filters, const float *bias, float *sums,
                       ptrdiff_t step)
 
-cdef extern from "winograd_bf16.h" nogil:
+cdef extern from "winograd_tiles.h" nogil:
     void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
     void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
     void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col)
     void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
                       ptrdiff_t step)
 
-cdef extern from "regions_bf16.h" nogil:
+cdef extern from "regions.h" nogil:
     void filters_of_bins(const float *weight, ptrdiff_t step, int channels, int bins, uint16_t *filters)
     void add_repeated(const float *products, const int *repeats, int rows, int width, float *sums)
 
-cdef extern from "winograd_window.h" nogil:
+cdef extern from "../conv/winograd_window.h" nogil:
     void window(const float *image, int height, int width, int channels, int y, int x, int size, float *out)
 
 COMPILED, ROWS, OUTPUTS = bool(BF16_COMPILED), BF16_ROWS, BF16_OUTPUTS

@@ -6,7 +6,7 @@ up in float32.  Results, biases and parameter diffs are float32.
 - On a GPU, and on a CPU that multiplies bfloat16 (`common.native_bf16`), the factors are bfloat16 tensors and
   PyTorch's own kernels run; these also write their results in bfloat16, one rounding more of at most 2^-8.
 - On a CPU whose vectors multiply pairs of bfloat16, most convolutions and what is behind RoI pooling run in our own
-  kernels instead (`winograd`, `few_channels`, `pooled_regions`): their results stay float32, and Winograd's way rounds
+  kernels instead (`winograd`, `im2col`, `pooled_regions`): their results stay float32, and Winograd's way rounds
   transforms of the factors.
 - On any other CPU the rounded factors stay float32 tensors: the same products, at float32's speed.
 float64 (gradient checks) is never rounded.
@@ -15,8 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .. import common
-from . import bf16_cpu, few_channels, pooled_regions, rounding_cpu, winograd
+from ... import common
+from .. import rounding_cpu
+from ..avx512_bf16 import im2col
+from ..avx512_bf16 import winograd_cpu as bf16_cpu
+from ..roi import pooled_regions
+from . import winograd
 
 # Numbers of a weight that are rounded at a time.  A large one (fc6 of VGG16: 103 million) is read once then, and its
 # rounded copy, or its diff's, stays in the cache; more at a time where many rows want each block.
@@ -108,8 +112,8 @@ def convolve(x, weight, bias, geometry, transposed, groups):
     if _multiplies_pairs(x) and not transposed:
         if g.axes == 2 and winograd.fits_bf16(x, weight, g.stride, g.pad, g.dilation, groups):
             return winograd.convolve_bf16(x, weight, bias, g.pad)
-        if few_channels.fits(x, weight, g.dilation, groups):
-            return few_channels.convolve(x, weight, bias, g.stride, g.pad)
+        if im2col.fits(x, weight, g.dilation, groups):
+            return im2col.convolve(x, weight, bias, g.stride, g.pad)
     right = rounded(weight)
     native = right.dtype != x.dtype
     large = x.numel() + x.numel() // max(1, x.shape[1]) * len(weight) > _BAND

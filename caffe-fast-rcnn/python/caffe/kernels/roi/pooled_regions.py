@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from . import bf16_cpu, pooled_regions_cpu
+from ..avx512_bf16 import winograd_cpu as bf16_cpu
+from . import pooled_regions_cpu
 
 _OUTPUTS = 512          # of one block of weights in `linear`: 51 MB of VGG16's
 _PANELS = 4, 2, 1       # of bf16_cpu.OUTPUTS: what a thread of `linear_bf16` does together

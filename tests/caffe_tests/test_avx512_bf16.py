@@ -2,7 +2,8 @@
 import caffe
 import pytest
 import torch
-from caffe.kernels import bf16_cpu, few_channels
+from caffe.kernels.avx512_bf16 import im2col as few_channels
+from caffe.kernels.avx512_bf16 import winograd_cpu as bf16_cpu
 from support.one_layer import forward_backward
 
 pytestmark = pytest.mark.skipif(not (bf16_cpu.COMPILED and torch.cpu._is_avx512_bf16_supported()),

@@ -20,7 +20,8 @@ as large.
 import numpy as np
 import torch
 
-from . import bf16_cpu, winograd_cpu
+from ..avx512_bf16 import winograd_cpu as bf16_cpu
+from . import winograd_cpu
 
 _G = np.array([[1, 0, 0], [-1 / 3, -1 / 3, -1 / 3], [1 / 3, -1 / 3, 1 / 3], [1 / 15, 2 / 15, 4 / 15],
                [-16 / 15, 8 / 15, -4 / 15], [0, 0, 1]])

@@ -7,7 +7,7 @@ PyTorch take 1.5 times as long for conv1_1 of VGG16.)
 import torch
 import torch.nn.functional as F
 
-from . import bf16_cpu
+from . import winograd_cpu as bf16_cpu
 
 _FEW = 8
 
