@@ -115,7 +115,7 @@ def extensions():
     os.chdir(PYTHON.parent)
     from Cython.Build import cythonize
     # What a kernel depends on goes into source archives; its source there is the C that Cython made.
-    shared = kernel_files("*.h")
+    shared = kernel_files("*.h", "*.pxd")
     found = [Extension(name, [file], depends=[file, *shared]) for name, file in kernel_modules().items()]
     return cythonize(found, language_level=3)
 

@@ -68,5 +68,5 @@ def test_each_kernel_is_built_as_the_module_that_its_folder_says(setup_py):
 
 
 def test_source_archives_have_the_headers_of_the_kernels(setup_py):
-    shared = setup_py.kernel_files("*.h")
-    assert {Path(file).suffix for file in shared} == {".h"} and all((SOURCE / file).is_file() for file in shared)
+    shared = setup_py.kernel_files("*.h", "*.pxd")
+    assert {Path(file).suffix for file in shared} == {".h", ".pxd"} and all((SOURCE / file).is_file() for file in shared)

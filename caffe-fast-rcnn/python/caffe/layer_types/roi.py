@@ -5,7 +5,7 @@ from functools import cached_property
 import torch
 
 from ..common import on_gpu
-from ..kernels.conv.convolution import linear_of_regions
+from ..kernels.roi.linear_of_regions import linear_of_regions
 from ..kernels.roi.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
 from ..layer import Layer, register
 from ..pending import Pending, RepeatedRows
