@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from _inputs import SEED, random_boxes
 from _report import Row
-from caffe.kernels.psroi_pooling import psroi_pooling_backward, psroi_pooling_forward
-from caffe.kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
+from caffe.kernels.roi.psroi_pooling import psroi_pooling_backward, psroi_pooling_forward
+from caffe.kernels.roi.roi_pooling import roi_pooling_backward, roi_pooling_forward
 
 CHANNELS, POOLED, SCALE = 512, 7, 1 / 16
 CLASSES, GROUP = 21, 7

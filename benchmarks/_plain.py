@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
-from caffe.kernels.roi_pooling import roi_pooling_backward, roi_pooling_forward
+from caffe.kernels.roi.roi_pooling import roi_pooling_backward, roi_pooling_forward
 
 # ("conv", outputs, kernel, stride, pad, learns), ("pool", kernel, stride), ("lrn",); a ReLU follows every convolution
 TRUNKS = {

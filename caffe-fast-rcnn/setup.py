@@ -98,16 +98,25 @@ class BuildExt(build_ext):
         return True
 
 
+def kernel_files(*patterns):
+    """The files below caffe/kernels that match, relative to setup.py, with forward slashes."""
+    folder = PYTHON / "caffe" / "kernels"
+    found = sorted(path for pattern in patterns for path in folder.rglob(pattern))
+    return [path.relative_to(PYTHON.parent).as_posix() for path in found]
+
+
+def kernel_modules():
+    """{module name: .pyx file} of the Cython kernels."""
+    return {".".join(Path(file).relative_to(PYTHON.name).with_suffix("").parts): file for file in kernel_files("*.pyx")}
+
+
 def extensions():
     """The Cython kernels, named as modules of the package."""
     os.chdir(PYTHON.parent)
     from Cython.Build import cythonize
-    folder = PYTHON / "caffe" / "kernels"
-    headers, kernels = ([path.relative_to(PYTHON.parent).as_posix() for path in sorted(folder.glob(pattern))]
-                        for pattern in ("*.h", "*.pyx"))
     # What a kernel depends on goes into source archives; its source there is the C that Cython made.
-    found = [Extension("caffe.kernels." + Path(kernel).stem, [kernel], depends=[kernel, *headers])
-             for kernel in kernels]
+    shared = kernel_files("*.h", "*.pxd")
+    found = [Extension(name, [file], depends=[file, *shared]) for name, file in kernel_modules().items()]
     return cythonize(found, language_level=3)
 
 

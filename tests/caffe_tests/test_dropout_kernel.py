@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from caffe.kernels import dropout, dropout_cpu
+from caffe.kernels.neuron import dropout, dropout_cpu
 
 
 def kept(key, keep, shape=(300, 1000)):

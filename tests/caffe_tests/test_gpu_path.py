@@ -58,7 +58,7 @@ class NoKernel:
 @pytest.fixture
 def meta(monkeypatch):
     """The current device has no numbers."""
-    from caffe.kernels import psroi_pooling_triton, roi_pooling_triton
+    from caffe.kernels.roi import psroi_pooling_triton, roi_pooling_triton
     _count_as_on_gpu(monkeypatch)
     for kernels in (psroi_pooling_triton, roi_pooling_triton):
         monkeypatch.setattr(kernels, "_forward", NoKernel())

@@ -57,3 +57,16 @@ def test_an_installation_has_all_modules_and_the_schema():
                for p in (SOURCE / "python" / "caffe").rglob("*.py")}
     assert folders <= set(packages)
     assert project["tool"]["setuptools"]["package-data"]["caffe"] == ["proto/caffe.proto"]
+
+
+def test_each_kernel_is_built_as_the_module_that_its_folder_says(setup_py):
+    sources = sorted((SOURCE / "python" / "caffe" / "kernels").rglob("*.pyx"))
+    modules = setup_py.kernel_modules()
+    assert len(sources) > 5 and sorted(modules.values()) == [p.relative_to(SOURCE).as_posix() for p in sources]
+    for name, file in modules.items():
+        assert importlib.import_module(name).__name__ == name and file == f"python/{name.replace('.', '/')}.pyx"
+
+
+def test_source_archives_have_the_headers_of_the_kernels(setup_py):
+    shared = setup_py.kernel_files("*.h", "*.pxd")
+    assert {Path(file).suffix for file in shared} == {".h", ".pxd"} and all((SOURCE / file).is_file() for file in shared)

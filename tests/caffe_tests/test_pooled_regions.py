@@ -3,36 +3,15 @@ import caffe
 import numpy as np
 import pytest
 import torch
-from caffe.kernels import bf16_cpu, pooled_regions, products
-from caffe.kernels.roi_pooling import roi_pooling_distinct, roi_pooling_forward
+from caffe.kernels.roi import linear_by_bin, pooled_regions
+from caffe.kernels.roi.linear_of_regions import linear_of_regions
 from support.naive_roi import random_rois
 from support.nets import net_from_text
-
-multiplies_pairs = pytest.mark.skipif(not (bf16_cpu.COMPILED and torch.cpu._is_avx512_bf16_supported()),
-                                      reason="the CPU has no AVX-512 BF16")
+from support.regions import pooled
 
 
 def numbers(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def pooled(rois=300, channels=6, pooled_h=3, pooled_w=5, dtype=torch.float32, features=None):
-    """(PooledRegions, all rows of it)."""
-    features = numbers(1, 2, channels, 9, 12).to(dtype) if features is None else features
-    boxes = torch.from_numpy(random_rois(np.random.default_rng(2), rois, 2, 12 * 16, 9 * 16)).to(dtype)
-    args = features, boxes, pooled_h, pooled_w, 1 / 16
-    regions, repeats = roi_pooling_distinct(*args)
-    assert regions.shape[0] < rois
-    rows = regions.tensor()
-    assert torch.equal(rows[repeats], roi_pooling_forward(*args, with_argmax=False)[0])
-    return regions, rows.flatten(1)
-
-
-@pytest.fixture
-def bf16():
-    caffe.set_precision("bf16")
-    yield
-    caffe.set_precision("float32")
 
 
 def test_every_region_is_there_once():
@@ -57,12 +36,12 @@ def test_products_are_those_of_all_rows(outputs, threads, dtype, error, monkeypa
     multiply = torch.Tensor.mm
     monkeypatch.setattr(torch.Tensor, "mm", lambda a, b: multiplied.append(len(a)) or multiply(a, b))
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert pooled_regions.saves_time(regions)
-    got = products.linear_of_regions(regions, weight, bias)
+    assert linear_by_bin.fits(regions, weight)
+    got = linear_of_regions(regions, weight, bias)
     assert got.dtype == dtype and got.shape == want.shape
     assert float((got - want).abs().max() / want.abs().max()) < error
     assert 0 < sum(multiplied) < 0.7 * 15 * len(rows) * -(-outputs // 512)
-    torch.testing.assert_close(products.linear_of_regions(regions, weight) + bias, got)
+    torch.testing.assert_close(linear_of_regions(regions, weight) + bias, got)
 
 
 @pytest.mark.parametrize("rois, why", [(60, "few RoIs"), (260, "different regions")])
@@ -70,48 +49,10 @@ def test_rows_are_multiplied_where_regions_save_little(rois, why, monkeypatch):
     places = np.arange(rois * 4).reshape(rois, 2, 2)
     regions = pooled_regions.PooledRegions(numbers(1, rois * 4, 3), places if why == "different regions" else places * 0)
     weight = numbers(2, 5, 12)
-    monkeypatch.setattr(pooled_regions, "linear", None)
-    got = products.linear_of_regions(regions, weight)
+    monkeypatch.setattr(linear_by_bin, "forward", None)
+    got = linear_of_regions(regions, weight)
     want = regions.tensor().flatten(1) @ weight.t()
     torch.testing.assert_close(got, want)
-
-
-def rounded_product(rows, weight, bias):
-    """Sums in float64 of the rounded factors."""
-    return rows.bfloat16().double() @ weight.bfloat16().double().t() + (0 if bias is None else bias.double())
-
-
-@multiplies_pairs
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("rois, channels, pooled_h, pooled_w, outputs", [
-    (300, 64, 7, 7, 512), (300, 6, 3, 5, 96), (40, 2, 4, 4, 32), (3, 32, 1, 1, 64), (300, 10, 6, 6, 256)])
-def test_pairs_of_bfloat16(rois, channels, pooled_h, pooled_w, outputs, threads, monkeypatch):
-    regions, rows = pooled(rois, channels, pooled_h, pooled_w)
-    weight, bias = numbers(3, outputs, rows.shape[1]), numbers(4, outputs) if threads == 1 else None
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert pooled_regions.fits_bf16(regions, weight)
-    got, want = pooled_regions.linear_bf16(regions, weight, bias), rounded_product(rows, weight, bias)
-    assert got.dtype == torch.float32 and got.shape == want.shape
-    assert float((got - want).abs().max() / want.abs().max()) < 1e-6
-
-
-@multiplies_pairs
-def test_pairs_of_bfloat16_of_no_rois():
-    regions = pooled_regions.PooledRegions(torch.empty(0, 4), np.empty((0, 2, 2), np.int64))
-    assert pooled_regions.linear_bf16(regions, numbers(1, 32, 16), None).shape == (0, 32)
-
-
-@pytest.mark.parametrize("channels, outputs, dtype, turned", [
-    (5, 32, torch.float32, False), (6, 40, torch.float32, False), (6, 32, torch.float64, False),
-    (6, 32, torch.float32, True)])
-def test_what_goes_another_way_in_bf16(channels, outputs, dtype, turned, bf16):
-    regions, rows = pooled(channels=channels, dtype=dtype)
-    weight = numbers(3, outputs, rows.shape[1]).to(dtype)
-    weight = weight.t().contiguous().t() if turned else weight
-    assert not pooled_regions.fits_bf16(regions, weight)
-    got = products.linear_of_regions(regions, weight)
-    want = rows @ weight.t() if dtype == torch.float64 else rounded_product(rows, weight, None)
-    assert float((got - want).abs().max() / want.abs().max()) < (1e-14 if dtype == torch.float64 else 2 ** -7)
 
 
 NET = """

@@ -1,12 +1,12 @@
 """caffe.set_precision: what is rounded to bfloat16, what stays float32."""
-from types import SimpleNamespace
-
 import caffe
 import numpy as np
 import pytest
 import torch
 from caffe import common
-from caffe.kernels import products
+from caffe.kernels import linear, rounding
+from caffe.kernels.conv import bands, convolution
+from caffe.kernels.conv.descriptor import ConvolutionDescriptor
 from support.gradient import check_gradient
 from support.nets import net_from_text, solver_from_text
 from support.one_layer import forward_backward
@@ -77,35 +77,34 @@ def test_factors_are_rounded_and_nothing_else(bf16, case):
 
 @pytest.mark.parametrize("case", LAYERS[:3], ids=lambda case: case[0])
 def test_a_large_weight_is_rounded_block_by_block(bf16, monkeypatch, case):
-    monkeypatch.setattr(products, "_BLOCK", 11)         # one row of 7 at a time
+    monkeypatch.setattr(linear, "_BLOCK", 11)         # one row of 7 at a time
     test_factors_are_rounded_and_nothing_else(bf16, case)
 
 
 @pytest.mark.parametrize("case", LAYERS[:3], ids=lambda case: case[0])
 def test_many_rows_meet_a_large_weight(bf16, monkeypatch, case):
-    monkeypatch.setattr(products, "_BLOCK_OF_MANY", 11)
-    monkeypatch.setattr(products, "_MANY", 3)
+    monkeypatch.setattr(linear, "_BLOCK_OF_MANY", 11)
+    monkeypatch.setattr(linear, "_MANY", 3)
     test_factors_are_rounded_and_nothing_else(bf16, case)
 
 
 @pytest.mark.parametrize("kernel, stride, pad, dilation, groups", [
     (3, 1, 1, 1, 1), (3, 2, 0, 1, 1), (1, 1, 0, 1, 1), (5, 1, 4, 1, 2), (3, 2, 2, 2, 1), (3, 3, 2, 1, 1), (2, 1, 1, 3, 1)])
 def test_large_images_are_convolved_band_by_band(bf16, monkeypatch, kernel, stride, pad, dilation, groups):
-    g = SimpleNamespace(stride=[stride] * 2, pad=[pad] * 2, dilation=[dilation] * 2, axes=2)
-    args = torch.randn(2, 4, 11, 6), torch.randn(6, 4 // groups, kernel, kernel), torch.randn(6), g, False, groups
-    whole = products.convolve(*args)
+    d = ConvolutionDescriptor((stride, stride), (pad, pad), (dilation, dilation), groups=groups)
+    args = torch.randn(2, 4, 11, 6), torch.randn(6, 4 // groups, kernel, kernel), torch.randn(6), d
+    whole = convolution.forward(*args)
     for numbers in (1, 500, 700):
-        monkeypatch.setattr(products, "_BAND", numbers)
-        np.testing.assert_allclose(products.convolve(*args), whole, rtol=0, atol=2 ** -8 * whole.abs().max())
+        monkeypatch.setattr(bands, "_BAND", numbers)
+        np.testing.assert_allclose(convolution.forward(*args), whole, rtol=0, atol=2 ** -8 * whole.abs().max())
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_single_image_stays_channels_last(bf16, kernel):
     """Whatever its stride along N, which means nothing but made PyTorch's convolutions fall back to other kernels."""
-    g = SimpleNamespace(stride=[1, 1], pad=[0, 0], dilation=[1, 1], axes=2)
     x = torch.randn(6, 7, 8).permute(2, 0, 1).unsqueeze(0)
     assert x.shape == (1, 8, 6, 7) and x.stride(0) == 8
-    y = products.convolve(x, torch.randn(5, 8, kernel, kernel), None, g, False, 1)
+    y = convolution.forward(x, torch.randn(5, 8, kernel, kernel), None, ConvolutionDescriptor((1, 1), (0, 0), (1, 1)))
     assert y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
 
 
@@ -117,7 +116,7 @@ def test_rounding_is_that_of_torch(layout):
     x = torch.from_numpy(bits.view(np.float32)).reshape(2, 3, 5, 280)
     x = {"plain": x, "transposed": x.reshape(30, 280).t(), "with gaps": x[:, :, ::2],
          "channels last": x.contiguous(memory_format=torch.channels_last)}[layout]
-    got, want = products._rounded_float32(x), x.bfloat16().float()
+    got, want = rounding._rounded_float32(x), x.bfloat16().float()
     assert torch.equal(got.isnan(), want.isnan())
     assert torch.equal(got.nan_to_num(0.5), want.nan_to_num(0.5)) and got.shape == x.shape
 

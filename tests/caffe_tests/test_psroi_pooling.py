@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import CaffeError
-from caffe.kernels.psroi_pooling import psroi_pooling_backward, psroi_pooling_forward
+from caffe.kernels.roi.psroi_pooling import psroi_pooling_backward, psroi_pooling_forward
 from support.gradient import check_gradient
 from support.naive_psroi import naive_backward, naive_forward, random_rois
 from support.one_layer import forward, forward_backward, make_layer

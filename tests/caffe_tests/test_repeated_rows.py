@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import pending
-from caffe.kernels.roi_pooling import roi_pooling_distinct, roi_pooling_forward
+from caffe.kernels.roi.roi_pooling import roi_pooling_distinct, roi_pooling_forward
 from caffe.layer_types import inner_product, roi
 from support.naive_roi import naive_forward, random_rois
 from support.nets import net_from_text

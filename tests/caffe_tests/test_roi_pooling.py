@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 from caffe import CaffeError
-from caffe.kernels.bins import round_half_away
-from caffe.kernels.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
+from caffe.kernels.roi.bins import round_half_away
+from caffe.kernels.roi.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
 from support.gradient import check_gradient
 from support.naive_roi import naive_backward, naive_forward, random_rois
 from support.one_layer import float64, forward, forward_backward, make_layer

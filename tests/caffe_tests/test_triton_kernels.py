@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import caffe
 import numpy as np
 import pytest
 import torch
-from caffe import kernels
-from caffe.kernels import psroi_pooling
+from caffe.kernels.roi import psroi_pooling
 from support import naive_psroi, naive_roi
 from support.triton_kernels import DEVICE
 
-from caffe.kernels import roi_pooling_triton  # isort: skip  (after the choice of the interpreter)
+from caffe.kernels.roi import roi_pooling_triton  # isort: skip  (after the choice of the interpreter)
 
 
 def on_device(array):
@@ -166,7 +166,7 @@ import sys
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from caffe.kernels import psroi_pooling_triton, roi_pooling_triton
+from caffe.kernels.roi import psroi_pooling_triton, roi_pooling_triton
 SIZES = "channels height width pooled_h pooled_w rois bins area group depth".split()
 INTS = "images ys xs argmax where boxes around".split()
 
@@ -191,6 +191,6 @@ def test_kernels_compile_for_gpus(tmp_path):
     """Down to machine code of the oldest and of a new architecture; needs no GPU, as Triton brings its assembler."""
     source = tmp_path / "compile_kernels.py"
     source.write_text(COMPILE)
-    env = dict(os.environ, PYTHONPATH=str(Path(kernels.__file__).parents[2]), TRITON_CACHE_DIR=str(tmp_path / "cache"))
+    env = dict(os.environ, PYTHONPATH=str(Path(caffe.__file__).parents[1]), TRITON_CACHE_DIR=str(tmp_path / "cache"))
     env.pop("TRITON_INTERPRET", None)
     subprocess.run([sys.executable, source], env=env, check=True)

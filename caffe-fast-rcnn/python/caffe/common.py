@@ -113,7 +113,7 @@ def set_precision(name):
     "float32"  exactly (the state at start)
     "tf32"     on a GPU the factors are rounded to TensorFloat-32 (10 bits of mantissa); on the CPU as float32
     "bf16"     the factors are rounded to bfloat16 (8 bits) and the products added up in float32; see
-               kernels/products.py for what runs where
+               kernels/rounding.py for what runs where
     Parameters, their diffs and updates, all other layers and the losses stay float32 in every precision, and so do
     blobs as numpy sees them.
     """
@@ -156,12 +156,6 @@ def _cpu_has_bf16():
     if platform.machine() not in ("x86_64", "AMD64"):
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-@functools.cache
-def cpu_multiplies_bf16_pairs():
-    """Whether the CPU's vectors multiply bfloat16, with no faster unit for whole tiles (AMX) beside them."""
-    return torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
 
 
 def set_random_seed(seed):

@@ -3,7 +3,7 @@
 An array asks it for `shape`, `device` and `tensor()`; layers that work row by row ask for `rows()` and `linear()`.
 Kinds: RepeatedRows, the RoIs of layer_types/roi.py, Recomputation (recomputation.py).
 """
-from .kernels.products import linear
+from .kernels.linear import linear
 
 
 class Pending:

@@ -26,7 +26,7 @@ def convolution(graph, layer, bottoms, tops, shapes):
     for bottom, top in zip(bottoms, tops):
         graph.node("ConvTranspose" if layer.transposed else "Conv", [bottom] + graph.params(layer, "weight", "bias"),
                    [top], kernel_shape=g.kernel, strides=g.stride, pads=g.pad * 2, dilations=g.dilation,
-                   group=layer.group)
+                   group=layer.descriptor.groups)
 
 
 @op("InnerProduct")

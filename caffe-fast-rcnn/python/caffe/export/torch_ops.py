@@ -95,7 +95,7 @@ def convolution(layer, shapes):
     module = "nn.Conv%s%dd(%d, %d, %s%s)" % (
         "Transpose" if layer.transposed else "", g.axes, layer.channels, p.num_output, _pair(g.kernel),
         _options(stride=(_pair(g.stride), "1"), padding=(_pair(g.pad), "0"), dilation=(_pair(g.dilation), "1"),
-                 groups=(layer.group, 1), bias=(p.bias_term, True)))
+                 groups=(layer.descriptor.groups, 1), bias=(p.bias_term, True)))
     return Piece(module, state=_weights(layer))
 
 

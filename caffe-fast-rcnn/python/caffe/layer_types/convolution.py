@@ -2,7 +2,8 @@
 import torch.nn.functional as F
 
 from ..filler import new_param
-from ..kernels.products import convolve, convolve_backward
+from ..kernels.conv import convolution
+from ..kernels.conv.descriptor import ConvolutionDescriptor
 from ..layer import Layer, register
 
 
@@ -37,6 +38,10 @@ class _Geometry:
             self.layer.fail("%d numbers of %s for %d spatial axes; give 1 or %d"
                             % (len(given), repeated, self.axes, self.axes))
         return given * (self.axes // len(given))
+
+    def descriptor(self, transposed, groups):
+        """The same as the kernels take it."""
+        return ConvolutionDescriptor(tuple(self.stride), tuple(self.pad), tuple(self.dilation), transposed, groups)
 
     def output(self, sizes):
         """Spatial sizes behind a convolution: floor((size + 2 pad - extent) / stride) + 1."""
@@ -74,15 +79,16 @@ class _BaseConvolution(Layer):
             self.fail("bottom %s has %d spatial axes behind axis %d; 1 to 3 are possible"
                       % (bottom[0].shape, axes, self.axis))
         self.geometry = _Geometry(self, axes)
-        channels, self.group = bottom[0].shape[self.axis], p.group
-        if p.num_output < 1 or self.group < 1 or channels % self.group or p.num_output % self.group:
+        channels = bottom[0].shape[self.axis]
+        if p.num_output < 1 or p.group < 1 or channels % p.group or p.num_output % p.group:
             self.fail("num_output %d and the bottom's %d channels must be multiples of group %d, and not 0"
-                      % (p.num_output, channels, self.group))
+                      % (p.num_output, channels, p.group))
         first, second = (channels, p.num_output) if self.transposed else (p.num_output, channels)
-        self.blobs = [new_param([first, second // self.group] + self.geometry.kernel, p.weight_filler)]
+        self.blobs = [new_param([first, second // p.group] + self.geometry.kernel, p.weight_filler)]
         if p.bias_term:
             self.blobs.append(new_param([p.num_output], p.bias_filler))
         self.channels = channels
+        self.descriptor = self.geometry.descriptor(self.transposed, p.group)
 
     def reshape(self, bottom, top):
         g = self.geometry
@@ -98,7 +104,7 @@ class _BaseConvolution(Layer):
         weight = self.blobs[0].tensor
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
         for b, t in zip(bottom, top):
-            y = convolve(self._images(b.tensor), weight, bias, self.geometry, self.transposed, self.group)
+            y = convolution.forward(self._images(b.tensor), weight, bias, self.descriptor)
             t.tensor = y.reshape(t.shape)
 
     def backward(self, top, propagate_down, bottom):
@@ -107,8 +113,8 @@ class _BaseConvolution(Layer):
             wanted = [down] + learns
             if not any(wanted):
                 continue
-            diffs = convolve_backward(self._images(t.diff_tensor), self._images(b.tensor), self.blobs[0].tensor,
-                                      self.geometry, self.transposed, self.group, wanted)
+            diffs = convolution.backward(self._images(t.diff_tensor), self._images(b.tensor), self.blobs[0].tensor,
+                                         self.descriptor, wanted)
             if down:
                 b.diff_tensor = diffs[0].reshape(b.shape)
             for i in range(2):

@@ -1,6 +1,6 @@
 """Dropout, with the `scale_train` of the faster-rcnn fork."""
 from .. import common
-from ..kernels.dropout import draw, drop
+from ..kernels.neuron.dropout import draw, drop
 from ..layer import register
 from .neuron import NeuronLayer
 

@@ -2,7 +2,7 @@
 import torch
 
 from ..filler import new_param
-from ..kernels.products import add_matmul, linear, matmul
+from ..kernels.linear import add_matmul, linear, matmul
 from ..layer import Layer, register
 
 

@@ -2,7 +2,7 @@
 import torch
 import torch.nn.functional as F
 
-from ..kernels import lrn
+from ..kernels.norm import lrn
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import LRNParameter
 

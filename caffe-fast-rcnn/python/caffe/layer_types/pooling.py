@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import common
-from ..kernels import max_pooling
+from ..kernels.pool import max_pooling
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import PoolingParameter
 

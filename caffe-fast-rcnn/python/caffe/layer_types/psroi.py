@@ -1,7 +1,7 @@
 """PSROIPooling: the position-sensitive pooling of R-FCN."""
 import torch
 
-from ..kernels.psroi_pooling import psroi_pooling_backward, psroi_pooling_forward
+from ..kernels.roi.psroi_pooling import psroi_pooling_backward, psroi_pooling_forward
 from ..layer import Layer, register
 
 
@@ -15,7 +15,7 @@ class PSROIPoolingLayer(Layer):
 
     bottom[0] (N, output_dim * G * G, H, W); bottom[1] (R, 5), a row [image index, x1, y1, x2, y2] in pixels of the
     net's input; top (R, output_dim, G, G) with G = group_size; R may be 0.  The rounding rule is told in
-    kernels/psroi_pooling.py.  RoIs get a zero diff.
+    kernels/roi/psroi_pooling.py.  RoIs get a zero diff.
     """
 
     bottoms = (2, 2)

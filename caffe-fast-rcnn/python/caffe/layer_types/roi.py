@@ -4,9 +4,9 @@ from functools import cached_property
 
 import torch
 
-from ..kernels import on_gpu
-from ..kernels.products import linear_of_regions
-from ..kernels.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
+from ..common import on_gpu
+from ..kernels.roi.linear_of_regions import linear_of_regions
+from ..kernels.roi.roi_pooling import roi_pooling_backward, roi_pooling_distinct, roi_pooling_forward
 from ..layer import Layer, register
 from ..pending import Pending, RepeatedRows
 
@@ -19,11 +19,11 @@ class ROIPoolingLayer(Layer):
             roi_pooling_param { pooled_w: 7 pooled_h: 7 spatial_scale: 0.0625 } }       # spatial_scale = 1 / stride
 
     bottom[0] (N, C, H, W); bottom[1] (R, 5), a row [image index, x1, y1, x2, y2] in pixels of the net's input;
-    top (R, C, pooled_h, pooled_w); R may be 0.  The rounding rule is told in kernels/roi_pooling.py.
+    top (R, C, pooled_h, pooled_w); R may be 0.  The rounding rule is told in kernels/roi/roi_pooling.py.
     The maxima's places are kept only when backward is needed.  RoIs get a zero diff.
     Without backward, RoIs that fall on the same cells (a fifth to a third of the proposals) are pooled once, and once
     they go through the next layers that know of repeated rows (InnerProduct, ReLU).  On the CPU each region of cells
-    is pooled once, whatever bins of how many RoIs cover it (kernels/pooled_regions.py).  All blobs read in full.
+    is pooled once, whatever bins of how many RoIs cover it (kernels/roi/pooled_regions.py).  All blobs read in full.
     """
 
     bottoms = (2, 2)

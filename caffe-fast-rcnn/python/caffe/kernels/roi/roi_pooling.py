@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..common import CaffeError
-from . import on_gpu, pooled_regions, roi_pooling_cpu
+from ...common import CaffeError, on_gpu
+from . import pooled_regions, roi_pooling_cpu
 from .bins import real, roi_bins
 
 

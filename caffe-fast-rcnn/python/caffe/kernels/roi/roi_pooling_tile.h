@@ -12,7 +12,7 @@
 #ifndef LANES
 #include <float.h>
 #include <string.h>
-#include "avx2_clones.h"
+#include "../avx2_clones.h"
 #define LANES 32            /* with their argmax, half of AVX2's registers */
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>

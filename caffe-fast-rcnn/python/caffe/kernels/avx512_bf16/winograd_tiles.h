@@ -2,7 +2,7 @@
    4 x 4 places. */
 #ifndef WINOGRAD_BF16_H
 #define WINOGRAD_BF16_H
-#include "bf16_product.h"
+#include "product.h"
 
 #if BF16_COMPILED
 
@@ -153,7 +153,7 @@ static void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_s
     }
 }
 
-#else   /* never called: winograd.py asks first */
+#else   /* never called: cpu.takes asks first */
 static void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
 static void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step) {}
 static void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row,

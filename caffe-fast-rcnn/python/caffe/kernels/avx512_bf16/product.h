@@ -1,5 +1,5 @@
-/* Products of bfloat16 with float32 sums, on CPUs whose vectors multiply pairs of them (AVX-512 BF16): the kernels ask
-   caffe.common whether this one does, and BF16_COMPILED whether the compiler could. */
+/* Products of bfloat16 with float32 sums, on CPUs whose vectors multiply pairs of them (AVX-512 BF16).  cpu.py
+   asks whether this one does, and BF16_COMPILED whether the compiler could. */
 #ifndef BF16_PRODUCT_H
 #define BF16_PRODUCT_H
 #include <stddef.h>

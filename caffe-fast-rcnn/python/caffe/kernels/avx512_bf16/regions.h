@@ -1,7 +1,7 @@
-/* The parts of bf16_cpu.multiply_regions that bf16_product.h does not have. */
+/* The parts of regions_cpu.multiply_regions that product.h does not have. */
 #ifndef REGIONS_BF16_H
 #define REGIONS_BF16_H
-#include "bf16_product.h"
+#include "product.h"
 
 #if BF16_COMPILED
 

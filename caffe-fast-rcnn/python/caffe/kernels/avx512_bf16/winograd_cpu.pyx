@@ -1,32 +1,22 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Products of bfloat16 pairs (bf16_product.h): the loops of few_channels.py, winograd.py and pooled_regions.py.
+"""The loops of winograd.py in this folder: Winograd's filtering with products of bfloat16 pairs.
 
-Images are (N, H, W, C).  For Winograd's filtering an image has down x across tiles of 2 x 2 pixels, a tile 16 places.
+Images are (N, H, W, C); an image has down x across tiles of 2 x 2 pixels, a tile 16 places.
 """
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
-cdef extern from "bf16_product.h" nogil:
-    enum:
-        BF16_COMPILED
-        BF16_ROWS
-        BF16_OUTPUTS
-    void product_bf16(const uint16_t *factors, int inputs, const uint16_t *filters, const float *bias, float *sums,
-                      ptrdiff_t step)
+from .product cimport BF16_COMPILED, BF16_OUTPUTS, BF16_ROWS, product_bf16
 
-cdef extern from "winograd_bf16.h" nogil:
+cdef extern from "winograd_tiles.h" nogil:
     void tile_input_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
     void tile_diff_bf16(const float *s, ptrdiff_t row, ptrdiff_t col, int channels, uint16_t *o, ptrdiff_t step)
     void tile_output_bf16(const float *s, ptrdiff_t step, const float *bias, float *o, ptrdiff_t row, ptrdiff_t col)
     void filters_bf16(const float *weight, ptrdiff_t out_step, ptrdiff_t in_step, int inputs, int turned, uint16_t *o,
                       ptrdiff_t step)
 
-cdef extern from "regions_bf16.h" nogil:
-    void filters_of_bins(const float *weight, ptrdiff_t step, int channels, int bins, uint16_t *filters)
-    void add_repeated(const float *products, const int *repeats, int rows, int width, float *sums)
-
-cdef extern from "winograd_window.h" nogil:
+cdef extern from "../conv/winograd_window.h" nogil:
     void window(const float *image, int height, int width, int channels, int y, int x, int size, float *out)
 
 COMPILED, ROWS, OUTPUTS = bool(BF16_COMPILED), BF16_ROWS, BF16_OUTPUTS
@@ -123,72 +113,3 @@ def filter_tiles(const float[:, :, :, ::1] image, int pad_y, int pad_x, const ui
                     product_bf16(&tiles[thread, place, t * BF16_ROWS, 0], channels, &filters[b, place, 0, 0, 0],
                                  NULL, &products[thread, place, t * BF16_ROWS, 0], BF16_OUTPUTS)
             from_tiles(products[thread], &bias[b * BF16_OUTPUTS], down, across, first, count, b * BF16_OUTPUTS, out)
-
-
-cdef void cut_windows(const uint16_t[:, :, :, ::1] image, int n, int y, int x, int count, int kernel_h, int run,
-                      int stride, uint16_t[:, ::1] windows) noexcept nogil:
-    """windows (at least count, inputs): kernel_h runs of `run` numbers of each, from row y and column x on."""
-    cdef int i, k
-    cdef uint16_t *target
-    for i in range(count):
-        target = &windows[i, 0]
-        for k in range(kernel_h):
-            memcpy(target + k * run, &image[n, y + k, x + i * stride, 0], run * sizeof(uint16_t))
-
-
-def filter_windows(const uint16_t[:, :, :, ::1] image, int kernel_h, int kernel_w, stride,
-                   const uint16_t[:, :, :, ::1] filters, const float[::1] bias, uint16_t[:, :, ::1] windows,
-                   float[:, :, ::1] sums, float[:, :, :, ::1] out):
-    """image (N, H, W, C), padded; filters (O / 32, inputs / 2, 32, 2), bias (O) -> out (N, H', W', O).
-
-    windows (threads, ROWS, inputs), zeros behind kernel_h * kernel_w * C, and sums (threads, ROWS, 32): room for each
-    thread.
-    """
-    cdef int stride_y = stride[0], stride_x = stride[1], run = kernel_w * image.shape[3], inputs = windows.shape[2]
-    cdef int height = out.shape[1], width = out.shape[2], channels = out.shape[3], r, n, y, x, b, c, i, count, thread
-    for r in prange(out.shape[0] * height, schedule="static", num_threads=windows.shape[0], nogil=True):
-        thread, n, y = threadid(), r // height, r % height
-        for b in range((width + BF16_ROWS - 1) // BF16_ROWS):
-            x = b * BF16_ROWS
-            count = min(<int>BF16_ROWS, width - x)
-            cut_windows(image, n, y * stride_y, x * stride_x, count, kernel_h, run, stride_x, windows[thread])
-            for c in range(filters.shape[0]):
-                if count == BF16_ROWS:
-                    product_bf16(&windows[thread, 0, 0], inputs, &filters[c, 0, 0, 0], &bias[c * BF16_OUTPUTS],
-                                 &out[n, y, x, c * BF16_OUTPUTS], channels)
-                else:
-                    product_bf16(&windows[thread, 0, 0], inputs, &filters[c, 0, 0, 0], &bias[c * BF16_OUTPUTS],
-                                 &sums[thread, 0, 0], BF16_OUTPUTS)
-                    for i in range(count):
-                        memcpy(&out[n, y, x + i, c * BF16_OUTPUTS], &sums[thread, i, 0], BF16_OUTPUTS * sizeof(float))
-
-
-def multiply_regions(const uint16_t[:, ::1] factors, const int[::1] first, const int[:, ::1] repeats,
-                     const float[:, ::1] weight, const float[::1] bias, uint16_t[:, :, :, :, :, ::1] filters,
-                     float[:, :, ::1] products, float[:, :, ::1] sums, float[:, ::1] out):
-    """out (R, O) = bias + for each bin b its row repeats[b, r] of factors[first[b]:] times its columns of weight.
-
-    factors (U + ROWS - 1, C), first (bins + 1), repeats (bins, R), weight (O, C * bins), bias (O).
-    filters (threads, panels, bins, C / 2, 32, 2), products (threads, rows of a bin + ROWS - 1, width) and sums (threads,
-    R, width): room for each thread; width = 32 * panels, of which O is a multiple.
-    """
-    cdef int channels = factors.shape[1], bins = repeats.shape[0], rois = repeats.shape[1]
-    cdef int panels = filters.shape[1], width = panels * BF16_OUTPUTS, block, start, thread, p, b, r
-    cdef ptrdiff_t inputs = weight.shape[1]
-    if rois == 0:
-        return
-    for block in prange(weight.shape[0] // width, schedule="dynamic", num_threads=filters.shape[0], nogil=True):
-        thread, start = threadid(), block * width
-        for p in range(2 * panels):
-            filters_of_bins(&weight[start + p * LANES, 0], inputs, channels, bins,
-                            &filters[thread, p // 2, 0, 0, p % 2 * LANES, 0])
-        for r in range(rois):
-            memcpy(&sums[thread, r, 0], &bias[start], width * sizeof(float))
-        for b in range(bins):
-            for p in range(panels):
-                for r in range((first[b + 1] - first[b] + BF16_ROWS - 1) // BF16_ROWS):
-                    product_bf16(&factors[first[b] + r * BF16_ROWS, 0], channels, &filters[thread, p, b, 0, 0, 0], NULL,
-                                 &products[thread, r * BF16_ROWS, p * BF16_OUTPUTS], width)
-            add_repeated(&products[thread, 0, 0], &repeats[b, 0], rois, width, &sums[thread, 0, 0])
-        for r in range(rois):
-            memcpy(&out[r, start], &sums[thread, r, 0], width * sizeof(float))

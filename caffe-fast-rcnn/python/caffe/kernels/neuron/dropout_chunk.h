@@ -3,7 +3,7 @@
 #define DROPOUT_CHUNK_H
 #include <stddef.h>
 #include <stdint.h>
-#include "avx2_clones.h"
+#include "../avx2_clones.h"
 
 /* y[i] = x[i] * scale where the hash of first + i and the key (high, low) is at most limit, else 0.
    The multipliers and shifts are those of a 32-bit finaliser found by search (lowbias32). */

@@ -7,8 +7,8 @@ d is the mean over its cells of input channel (d * G + ph) * G + pw; an empty bi
 """
 import torch
 
-from ..common import CaffeError
-from . import on_gpu, psroi_pooling_cpu
+from ...common import CaffeError, on_gpu
+from . import psroi_pooling_cpu
 from .bins import psroi_bins, real
 
 

@@ -1,0 +1,1 @@
+"""RoI pooling, and the products of what it gives."""

@@ -1,0 +1,12 @@
+"""Pooled regions times weights as rows: takes everything."""
+from ..linear import linear
+
+
+def fits(regions, weight):
+    """Always."""
+    return True
+
+
+def forward(regions, weight, bias):
+    """(R, num_output); see linear_of_regions.py."""
+    return linear(regions.tensor().flatten(1), weight, bias)
