@@ -104,7 +104,7 @@ def _make_axes(width, height, x, y, log="") -> Axes:
     axes.set_axisbelow(True)
     axes.grid(True, color=COLOURS["rule"], linewidth=1, clip_on=False)
     axes.tick_params(length=0, pad=5)
-    for name, (low, high), count in (("x", x, 5), ("y", y, 6)):
+    for name, (low, high), count in (("x", x, 4), ("y", y, 5)):
         high = high if high > low else low + 1
         axes.set(**{name + "scale": "log" if name in log else "linear", name + "lim": (low, high)})
         axis = getattr(axes, name + "axis")
@@ -140,11 +140,14 @@ def _line(axes, x, y, look, **properties):
 
 
 def _points(axes, x, y, colour):
-    """Dots: the round ends of very short lines, all in one path; markers take ten times the text."""
+    """Dots, all in one path: the round ends of lines that have no length once they are rounded.
+
+    Markers would take ten times the text, and lines without any length are left out by matplotlib.
+    """
     if not len(x):
         return
     places = axes.transData.transform(np.column_stack([x, y]))
-    ends = np.stack([places, places + (.1, 0)], axis=1).reshape(-1, 2)  # no length: not drawn
+    ends = np.stack([places, places + (.001, 0)], axis=1).reshape(-1, 2)
     path = Path(ends, np.tile([Path.MOVETO, Path.LINETO], len(x)))
     path.should_simplify = False
     axes.add_patch(PathPatch(

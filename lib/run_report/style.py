@@ -22,6 +22,7 @@ SETTINGS = {
     "font.size": 11,
     "axes.titlesize": 11,
     "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "butt",
     "legend.frameon": False,
 }
 

@@ -15,9 +15,9 @@ NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 def svg_element(figure: Figure, title: str) -> str:
     """The text of the element, as wide as its place on the page; title: for screen readers.
 
-    Paths and texts stay; page.css gives the texts their font and colour.  Ids do not stay, because
-    the figures of a page would have the same ones.  So no part of a figure may refer to another:
-    lines are drawn with clip_on=False, and without markers.
+    Paths of straight lines and texts stay; page.css gives the texts their font and colour.  Ids do
+    not stay, because the figures of a page would have the same ones.  So no part of a figure may
+    refer to another: lines are drawn with clip_on=False, and without markers.
     """
     document = io.StringIO()
     FigureCanvasSVG(figure).print_svg(document, metadata=NO_METADATA)
@@ -34,8 +34,8 @@ def _contents(parent: Element) -> list[Element]:
     for node in parent:
         tag = node.tag.rpartition("}")[2]       # without the namespace
         if tag == "path":
-            path = {"d": _shorten(node.get("d")), "style": node.get("style")}
-            found.append(Element("path", path))
+            look = node.get("style").replace("fill: none; ", "")        # page.css says it
+            found.append(Element("path", {"d": _path_data(node.get("d")), "style": look}))
         elif tag == "text":
             found.append(_text(node))
         elif tag == "g":
@@ -46,13 +46,28 @@ def _contents(parent: Element) -> list[Element]:
 def _text(node: Element) -> Element:
     """A horizontal text at its place."""
     anchor = re.search(r"text-anchor: (\w+)", node.get("style"))[1]
-    place = {name: _shorten(node.get(name)) for name in ("x", "y")}
+    place = {name: _to_a_tenth(node.get(name)) for name in ("x", "y")}
     text = Element("text", {**place, "text-anchor": anchor})
     text.text = node.text
     return text
 
 
-def _shorten(numbers: str) -> str:
-    """Path data or a number, to a tenth of a pixel."""
-    rounded = re.sub(r"-?\d+\.\d+", lambda match: f"{float(match[0]):.1f}".removesuffix(".0"), numbers)
-    return re.sub(r"\s*([A-Za-z])\s*", r"\1", rounded).strip()
+def _path_data(text: str) -> str:
+    """The same moves and lines to a tenth of a pixel, the level and upright ones as H and V."""
+    out, last = "", (None, None)
+    for command, x, y in re.findall(r"([ML]) (\S+) (\S+)", text):
+        place = _to_a_tenth(x), _to_a_tenth(y)
+        if command == "L" and place == last:
+            out += "h0"
+        elif command == "L" and place[1] == last[1]:
+            out += "H" + place[0]
+        elif command == "L" and place[0] == last[0]:
+            out += "V" + place[1]
+        else:
+            out += command + " ".join(place)
+        last = place
+    return out
+
+
+def _to_a_tenth(number: str) -> str:
+    return f"{float(number):.1f}".removesuffix(".0")

@@ -295,7 +295,7 @@ def test_axes_have_round_numbers_and_names():
     _, texts = parse(charts.curves([([0, 40000], [0, 1], "run0")], "loss"))
     names = [text for _, _, text in texts]
     assert names[:6] == ["0", "10k", "20k", "30k", "40k", "iteration"]
-    assert names[6:] == ["0", "0.2", "0.4", "0.6", "0.8", "1", "loss"]
+    assert names[6:] == ["0", "0.5", "1", "loss"]
 
 
 @pytest.mark.parametrize("values, labels", [([.1, 1.8], ["0.1", "0.2", "0.5", "1"]),
@@ -324,7 +324,7 @@ def test_a_single_point_and_equal_values_are_drawn():
 def test_every_dot_is_drawn_below_and_above_the_diagonal():
     svg = charts.scatter([(np.array([.1, 2]), np.array([.2, 1]), "bg"), (np.zeros(0), np.zeros(0), "fg")], "a", "b")
     (dots,) = lines_of(svg, "bg")
-    places = [tuple(map(float, dot.split("L")[0].split())) for dot in dots.split("M")[1:]]
+    places = [tuple(map(float, dot.removesuffix("h0").split())) for dot in dots.split("M")[1:]]
     assert lines_of(svg, "fg") == [] and len(places) == 2
     for (x, y), above in zip(places, (True, False)):
         from_left, from_floor = x - charts.LEFT, 400 - charts.BOTTOM - y
