@@ -1,5 +1,6 @@
 """What is worked out about the runs once, for the page and the pictures."""
 from dataclasses import dataclass
+from pathlib import Path
 
 from datasets.drawn_boxes import take_placement_settings
 from datasets.imdb import imdb
@@ -39,16 +40,22 @@ class Analysis:
 
 def analyse(runs: list[Run], num_images: int) -> Analysis:
     """The Analysis of one or two runs; num_images: training images whose RoIs are ranked."""
-    judged = [_judge(k, run) for k, run in enumerate(runs) if run.results]
-    judged = [item for item in judged if any(len(truth.boxes) for truth in item.truths)]
+    judged = judge_runs(runs)
     try:
         return Analysis(runs, judged, *rank_images(runs, num_images))
     except UserError as e:
         return Analysis(runs, judged, [], (), str(e))
 
 
-def _judge(k: int, run: Run) -> Judged:
-    take_placement_settings(run.tested.get("config", {}))
-    imdb, truths = load_truth(run.tested["imdb"])
-    detections = load_detections(run.results / DETECTIONS_FILE, imdb)
+def judge_runs(runs: list[Run]) -> list[Judged]:
+    """Those that were tested on a data set with annotations, which are read as the test read them."""
+    judged = [_judge(k, run, run.results, run.tested) for k, run in enumerate(runs)
+              if run.results and run.tested]
+    return [item for item in judged if any(len(truth.boxes) for truth in item.truths)]
+
+
+def _judge(k: int, run: Run, results: Path, tested: dict) -> Judged:
+    take_placement_settings(tested.get("config", {}))
+    imdb, truths = load_truth(tested["imdb"])
+    detections = load_detections(results / DETECTIONS_FILE, imdb)
     return Judged(k, run, imdb, truths, judge(detections, truths))

@@ -26,11 +26,9 @@ LOOKS = {"right": ("right", "white"), "wrong": ("wrong", "white"), "missed": ("o
 
 def draw_figures(analysis: Analysis) -> dict[str, np.ndarray | None]:
     """{file name: (H, W, 3) uint8 BGR, or None where there is nothing to draw}."""
-    detections = draw_detections(analysis.judged) if analysis.judged else None
-    rankings = analysis.rankings
-    most_foreground = max(rankings, key=lambda r: (r.labels > 0).sum(), default=None)
-    hard_rois = draw_hard_rois(most_foreground) if rankings else None
-    return {"detections.jpg": detections, "hard_rois.jpg": hard_rois}
+    judged, rankings = analysis.judged, analysis.rankings
+    return {"detections.jpg": draw_detections(judged) if judged else None,
+            "hard_rois.jpg": draw_hard_rois(max(rankings, key=_foreground)) if rankings else None}
 
 
 def draw_detections(judged: list[Judged], count: int = 5) -> np.ndarray:
@@ -85,6 +83,10 @@ def choose_images(mistakes_of_runs: list[np.ndarray], count: int) -> list[int]:
     order = np.argsort(-differs, kind="stable")
     step = min(6, max(1, len(order) // count))
     return sorted(order[:step * count:step].tolist())
+
+
+def _foreground(ranking: ImageRanking) -> int:
+    return int((ranking.labels > 0).sum())
 
 
 def _picture(axes: Axes, image: np.ndarray) -> None:

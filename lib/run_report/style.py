@@ -49,4 +49,5 @@ def printable(text: str) -> str:
 
 def bgr(name: str) -> tuple[int, int, int]:
     """A colour of page.css as OpenCV takes it."""
-    return tuple(bytes.fromhex(COLOURS[name][1:]))[::-1]
+    red, green, blue = bytes.fromhex(COLOURS[name][1:])
+    return blue, green, red

@@ -22,7 +22,7 @@ def svg_element(figure: Figure, title: str) -> str:
     document = io.StringIO()
     FigureCanvasSVG(figure).print_svg(document, metadata=NO_METADATA)
     root = ElementTree.fromstring(document.getvalue())
-    element = Element("svg", {"viewBox": root.get("viewBox"), "role": "img"})
+    element = Element("svg", {"viewBox": root.attrib["viewBox"], "role": "img"})
     element.set("aria-label", printable(title))
     element.extend(_contents(root))
     return ElementTree.tostring(element, encoding="unicode")
@@ -34,8 +34,8 @@ def _contents(parent: Element) -> list[Element]:
     for node in parent:
         tag = node.tag.rpartition("}")[2]       # without the namespace
         if tag == "path":
-            look = node.get("style").replace("fill: none; ", "")        # page.css says it
-            found.append(Element("path", {"d": _path_data(node.get("d")), "style": look}))
+            look = node.attrib["style"].replace("fill: none; ", "")        # page.css says it
+            found.append(Element("path", {"d": _path_data(node.attrib["d"]), "style": look}))
         elif tag == "text":
             found.append(_text(node))
         elif tag == "g":
@@ -45,8 +45,8 @@ def _contents(parent: Element) -> list[Element]:
 
 def _text(node: Element) -> Element:
     """A horizontal text at its place."""
-    anchor = re.search(r"text-anchor: (\w+)", node.get("style"))[1]
-    place = {name: _to_a_tenth(node.get(name)) for name in ("x", "y")}
+    _, _, anchor = node.attrib["style"].partition("text-anchor: ")
+    place = {name: _to_a_tenth(node.attrib[name]) for name in ("x", "y")}
     text = Element("text", {**place, "text-anchor": anchor})
     text.text = node.text
     return text
@@ -54,7 +54,7 @@ def _text(node: Element) -> Element:
 
 def _path_data(text: str) -> str:
     """The same moves and lines to a tenth of a pixel, the level and upright ones as H and V."""
-    out, last = "", (None, None)
+    out, last = "", ("", "")
     for command, x, y in re.findall(r"([ML]) (\S+) (\S+)", text):
         place = _to_a_tenth(x), _to_a_tenth(y)
         if command == "L" and place == last:
