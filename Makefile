@@ -62,7 +62,7 @@ matrix: build $(DIGITNET)
 # A finished step leaves its stamp or file and is not done again; `rm -r output/demo` trains anew.
 demo: build
 	@$(MAKE) --no-print-directory $(DEMO)/summary.json
-	@echo "pictures, summary.json and report.html are in $(DEMO)/"
+	@echo "report.html, detections.jpg, hard_rois.jpg and summary.json are in $(DEMO)/"
 
 data/digits/settings.json:
 	$(PY) tools/make_digits.py --out data/digits
@@ -81,8 +81,8 @@ $(DEMO)/ohem.done: $(DEMO_INPUTS)
 	@touch $@
 
 $(DEMO)/summary.json: $(DEMO)/plain.done $(DEMO)/ohem.done
-	$(PY) tools/report.py output/default/digits_trainval output/fast_rcnn_ohem/digits_trainval --out $(DEMO)/report.html
-	$(PY) tools/demo_report.py
+	$(PY) tools/report.py output/default/digits_trainval output/fast_rcnn_ohem/digits_trainval \
+	  --names "Fast R-CNN" "Fast R-CNN + OHEM" --out $(DEMO)/report.html --pictures $(DEMO) --summary $@
 
 clean:
 	-@$(MAKE) --no-print-directory -C caffe-fast-rcnn clean

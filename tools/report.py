@@ -11,8 +11,13 @@ import os
 from pathlib import Path
 
 import _cli
+from run_report.analysis import analyse
+from run_report.figures import draw_figures
 from run_report.page import make_page
+from run_report.pictures import jpeg
 from run_report.runs import load_run, tell_apart
+from run_report.summary import as_json, as_table, summarise
+from utils.errors import UserError
 from utils.whole_file import whole_file
 
 
@@ -21,6 +26,12 @@ def parse_args():
     parser.add_argument('run', metavar='RUN', help="a run")
     parser.add_argument('other', metavar='RUN2', nargs='?', help="the run to hold it against")
     parser.add_argument('--out', metavar='FILE', help="the page (default: report.html in the folder of the last run)")
+    parser.add_argument('--names', metavar='NAME', nargs='+',
+                        help="what the runs are called (default: their EXP_DIR)")
+    parser.add_argument('--summary', metavar='FILE', help="also write scores, times and memory as JSON")
+    parser.add_argument('--pictures', metavar='FOLDER',
+                        help="also write detections.jpg, test images where the runs differ, and "
+                             "hard_rois.jpg, what mining picks of a training image")
     parser.add_argument('--images', type=_cli.parse_count(0), default=24,
                         help="training images whose RoIs are ranked (default: 24)")
     parser.add_argument('--crops', type=_cli.parse_count(0), default=8, help="pictures of each kind (default: 8)")
@@ -28,18 +39,49 @@ def parse_args():
     return parser.parse_args()
 
 
+def load_runs(paths, names):
+    """The Runs in the folders `paths`; names: None or a name for each."""
+    if names and len(names) != len(paths):
+        raise UserError(f"--names: expected {len(paths)}, one for each run, got {len(names)}: "
+                        f"{' '.join(names)}; quote names with spaces")
+    runs = [load_run(path) for path in paths]
+    for run, name in zip(runs, names or ()):
+        run.name = name
+    tell_apart(runs)
+    return runs
+
+
+def write(path, data):
+    """Write bytes, and say so."""
+    os.makedirs(Path(path).absolute().parent, exist_ok=True)
+    with whole_file(path) as f:
+        f.write(data)
+    print(f"Wrote {path} ({len(data) / 2 ** 20:.1f} MB)", flush=True)
+
+
+def write_pictures(analysis, folder):
+    for name, image in draw_figures(analysis).items():
+        path = Path(folder) / name
+        if image is None:
+            print(f"Not written: {path}, there is nothing to draw", flush=True)
+        else:
+            write(path, jpeg(image))
+
+
 def main():
     args = parse_args()
     print("Called with args:\n%s" % args, flush=True)
     _cli.use_device(args)
-    runs = [load_run(path) for path in (args.run, args.other) if path]
-    tell_apart(runs)
-    out = Path(args.out or runs[-1].folder / 'report.html')
-    os.makedirs(out.parent, exist_ok=True)
-    page = make_page(runs, max(1, args.images), args.crops)
-    with whole_file(out, "w") as f:
-        f.write(page)
-    print("Wrote %s (%.1f MB)" % (out, len(page) / 2 ** 20))
+    runs = load_runs([path for path in (args.run, args.other) if path], args.names)
+    analysis = analyse(runs, max(1, args.images))
+    page = make_page(analysis, args.crops).encode(errors='replace')
+    write(args.out or runs[-1].folder / 'report.html', page)
+    if args.pictures:
+        write_pictures(analysis, args.pictures)
+    summary = summarise(runs)
+    print(as_table(summary))
+    if args.summary:        # the last file: make takes it for the finished demo
+        write(args.summary, as_json(summary).encode())
 
 
 if __name__ == '__main__':

@@ -1,6 +1,9 @@
-"""The report page of one training run, or of two side by side (tools/report.py).
+"""The report on one training run, or on two side by side (tools/report.py): a page, pictures, a summary.
 
 runs      what a run left in its folders           verdicts  which detections are right, which objects are missed
-rankings  RoIs of training images by their loss    charts    plots as SVG         pictures  image pieces as data URIs
-tables, found, hard   the parts of the page     page      one HTML file that needs nothing else
+rankings  RoIs of training images by their loss    analysis  both, worked out once
+style     colours of page.css, matplotlib's style  charts    plots, as elements that svg makes of matplotlib's figures
+pictures  image pieces as data URIs                figures   detections.jpg, hard_rois.jpg
+tables, found, hard   the parts of the page        page      one HTML file that needs nothing else
+summary   summary.json
 """

@@ -1,6 +1,4 @@
 """The part of the page on detections: right ones, wrong ones, missed objects."""
-from datasets.drawn_boxes import take_placement_settings
-from fast_rcnn.detections import DETECTIONS_FILE, load_detections
 from utils.blob import read_image
 
 from run_report import charts, pictures
@@ -9,9 +7,7 @@ from run_report.verdicts import (
     IGNORED,
     KINDS,
     best_right,
-    judge,
     kinds_at_the_top,
-    load_truth,
     most_missed,
     worst_wrong,
 )
@@ -21,10 +17,8 @@ TOP_NOTE = ("The best-scored detections of all classes together, as many as ther
             "Twice: the object was found before. Wrong class: an object of another class, IoU above 0.1.")
 
 
-def detections(runs, count):
-    """Mistakes by kind, best and worst detections, missed objects of each run that was tested."""
-    judged = [(k, run, *_judged(run)) for k, run in enumerate(runs) if run.results]
-    judged = [item for item in judged if any(len(truth.boxes) for truth in item[3])]
+def detections(judged, count):
+    """Mistakes by kind, best and worst detections, missed objects of each Judged run."""
     if not judged:
         return "<p>No run was tested on a data set with annotations.</p>"
     out = _kinds_table(judged)
@@ -33,25 +27,20 @@ def detections(runs, count):
             ("Wrong, and sure", "The highest scores that are wrong. Red: the detection, yellow: objects.", _wrong_ones),
             ("Missed", "Objects (yellow) whose right detection has the lowest score, or that have none.", _missed)):
         out += '<h3>%s</h3><p class="note">%s</p>' % (title, note)
-        for k, run, *rest in judged:
-            out += '<div class="strip">%s<div class="crops">%s</div></div>' % (swatch(k, run.name), make(*rest, count))
+        for item in judged:
+            out += '<div class="strip">%s<div class="crops">%s</div></div>' % (
+                swatch(item.k, item.run.name), make(item.imdb, item.truths, item.verdicts, count))
     return out
-
-
-def _judged(run):
-    take_placement_settings(run.tested.get("config", {}))
-    imdb, truths = load_truth(run.tested["imdb"])
-    return imdb, truths, judge(load_detections(run.results / DETECTIONS_FILE, imdb), truths)
 
 
 def _kinds_table(judged):
     """A bar a run of what its best-scored detections are."""
     keys = ['<span class="key kind%d">%s</span>' % (kind, KINDS[kind]) for kind in range(IGNORED)]
     out = '<p class="keys">%s</p>' % " ".join(keys)
-    for k, run, _, _, verdicts in judged:
-        counts, objects = kinds_at_the_top(verdicts)
+    for item in judged:
+        counts, objects = kinds_at_the_top(item.verdicts)
         bar = charts.stacked_bar([(n, "kind%d" % kind, KINDS[kind], n) for kind, n in enumerate(counts[:IGNORED])])
-        out += '<div class="kinds">%s%s</div>' % (swatch(k, run.name), bar)
+        out += '<div class="kinds">%s%s</div>' % (swatch(item.k, item.run.name), bar)
     return out + '<p class="note">%s</p>' % (TOP_NOTE % objects)
 
 

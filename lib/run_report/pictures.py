@@ -4,16 +4,20 @@ import base64
 import cv2
 import numpy as np
 
-# BGR
-RIGHT, WRONG, OBJECT, FOREGROUND, BACKGROUND, BOTH = (
-    (74, 163, 23), (38, 38, 220), (21, 204, 250), (94, 197, 34), (68, 68, 239), (200, 200, 200))
+from run_report.style import bgr
+
+RIGHT, WRONG, OBJECT, FOREGROUND, BACKGROUND, BOTH = map(bgr, ("right", "wrong", "object", "fg", "bg", "both"))
+
+
+def jpeg(im):
+    """The bytes of a JPEG of im (H, W, 3) uint8 BGR."""
+    ok, data = cv2.imencode(".jpg", im, (cv2.IMWRITE_JPEG_QUALITY, 85))
+    assert ok, "OpenCV wrote no JPEG of an image of shape %s" % (im.shape,)
+    return data.tobytes()
 
 
 def data_uri(im):
-    """A JPEG of im (H, W, 3) uint8 BGR."""
-    ok, data = cv2.imencode(".jpg", im, (cv2.IMWRITE_JPEG_QUALITY, 85))
-    assert ok, "OpenCV wrote no JPEG of an image of shape %s" % (im.shape,)
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(im)).decode()
 
 
 def crop(im, box, others=(), side=150, colour=RIGHT):

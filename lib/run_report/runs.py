@@ -29,10 +29,10 @@ class Run:
     model: Path
     metrics: dict
     solver: str
-    results: Path = None
-    tested: dict = None
-    ap: dict = None
-    mean_ap: float = None
+    results: Path | None = None
+    tested: dict | None = None
+    ap: dict | None = None
+    mean_ap: float | None = None
 
     @property
     def mines(self):

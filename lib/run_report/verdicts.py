@@ -88,6 +88,27 @@ def kinds_at_the_top(verdicts):
     return np.bincount(verdicts.kinds[top], minlength=len(KINDS)), objects
 
 
+def mistakes(verdicts, thresh):
+    """(images,) number of mistakes: wrong detections that score `thresh` or more, and objects that none such finds."""
+    wrong = (verdicts.rows[:, 6] >= thresh) & (verdicts.kinds != RIGHT) & (verdicts.kinds != IGNORED)
+    missed = [int((scores < thresh).sum()) for scores in verdicts.found]
+    return np.bincount(verdicts.rows[wrong, 0].astype(int), minlength=len(missed)) + missed
+
+
+def image_marks(verdicts, truth, image, classes, thresh):
+    """[(kind, box, text)] of one image and its Truth.
+
+    First its detections that score `thresh` or more, "right" or "wrong", then the objects that none
+    of them finds, "missed".
+    """
+    shown = (verdicts.rows[:, 0] == image) & (verdicts.rows[:, 6] >= thresh) & (verdicts.kinds != IGNORED)
+    marks = [("right" if kind == RIGHT else "wrong", row[2:6], f"{classes[int(row[1])]} {row[6]:.2f}")
+             for row, kind in zip(verdicts.rows[shown], verdicts.kinds[shown])]
+    for k in np.flatnonzero(verdicts.found[image] < thresh):
+        marks.append(("missed", truth.boxes[k], classes[truth.classes[k]]))
+    return marks
+
+
 def _by_score(verdicts, wanted):
     inds = np.flatnonzero(wanted)
     return inds[np.argsort(-verdicts.rows[inds, 6], kind="stable")]

@@ -13,7 +13,7 @@ from datasets.factory import get_imdb
 from datasets.image_files import image_geometry, turned
 from fast_rcnn.detections import save_detections
 from PIL import Image
-from run_report import found
+from run_report.analysis import judge_runs
 from run_report.verdicts import RIGHT
 from support.coco_files import edit_json, make_coco
 from support.settings import settings
@@ -203,8 +203,8 @@ def test_a_report_reads_annotations_as_its_test_did(own_root):
     save_detections(own_root / "detections.npz", [[[]], [np.array([[20, 20, 61, 71, .9]])]], get_imdb(name))
     with settings({}):
         tested = {"imdb": name, "config": {"SCALE_BOXES_TO_IMAGE": True}}
-        _, truths, verdicts = found._judged(SimpleNamespace(tested=tested, results=own_root))
-    assert truths[0].boxes.tolist() == [[20, 20, 61, 71]] and verdicts.kinds.tolist() == [RIGHT]
+        (judged,) = judge_runs([SimpleNamespace(tested=tested, results=own_root)])
+    assert judged.truths[0].boxes.tolist() == [[20, 20, 61, 71]] and judged.verdicts.kinds.tolist() == [RIGHT]
 
 
 def test_words_for_a_size(own_root):

@@ -2,14 +2,24 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
+import cv2
+import matplotlib
 import numpy as np
 import pytest
 import scipy.sparse
-from run_report import charts, pictures, rankings, verdicts
+from run_report import charts, figures, pictures, rankings, verdicts
+from run_report.analysis import Judged
 from run_report.hard import group_means
 from run_report.runs import Run, flatten, load_run, tell_apart
+from run_report.style import COLOURS, bgr
+from run_report.summary import as_json, as_table, summarise
 from run_report.verdicts import BACKGROUND, IGNORED, MISPLACED, RIGHT, TWICE, WRONG_CLASS, Truth
+from support.reference import ROOT
 from support.roidbs import make_entry
 from support.settings import settings
 from support.voc_folder import make_voc_folder
@@ -236,26 +246,195 @@ def test_names_of_two_runs_differ(tmp_path):
     assert flatten({"A": {"B": 1, "ROOT_DIR": 2}, "C": 3}) == {"A.B": 1, "C": 3}
 
 
-# ---- charts and pictures
+# ---- summary
+
+def test_what_is_not_known_is_none_in_the_summary(tmp_path):
+    record = {"seconds": 2.5, "peak_rss_mb": 300, "iterations": 4, "seed": 3}
+    run = Run("a run", tmp_path, record, tmp_path, {}, "")
+    tested = Run("b", tmp_path, record, tmp_path, {}, "", tmp_path, {"seconds": 1}, {"cup": float("nan"), "ball": .5}, float("nan"))
+    summary = json.loads(as_json(summarise([run, tested])))
+    common = {"mAP": None, "training_seconds": 2.5, "peak_rss_mb": 300, "iterations": 4, "seed": 3}
+    assert summary == [{"run": "a run", "AP": {}, "test_seconds": None, **common},
+                       {"run": "b", "AP": {"cup": None, "ball": .5}, "test_seconds": 1, **common}]
+    assert [line.split()[-3:] for line in as_table(summary).splitlines()[1:]] == [["-", "2.5", "300"]] * 2
+
+
+# ---- charts
+
+def parse(svg):
+    """[(d, style)] of the paths, [(x, y, text)] of the texts."""
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "svg" and {node.tag for node in root} <= {"path", "text"}
+    return ([(node.get("d"), node.get("style")) for node in root.iter("path")],
+            [(float(node.get("x")), float(node.get("y")), node.text) for node in root.iter("text")])
+
+
+def lines_of(svg, name):
+    """The path data in a colour of page.css."""
+    return [d for d, look in parse(svg)[0] if f"stroke: {COLOURS[name]}" in look]
+
 
 def test_running_mean():
-    np.testing.assert_allclose(charts.running_mean([2, 4, np.nan, 6, 8], 2), [2, 3, np.nan, 6, 7])
+    values = [2, 4, np.nan, 6, 8]
+    np.testing.assert_allclose(charts.running_mean(values, 2), [2, 3, np.nan, 6, 7])
+    np.testing.assert_allclose(charts.running_mean([2, np.inf, 4, 6], 2), [2, np.nan, 4, 5])
 
 
-@pytest.mark.parametrize("low, high, ticks", [(0, 1, [0, .2, .4, .6, .8, 1]), (0, 40000, [0, 10000, 20000, 30000, 40000]), (.13, .52, [.2, .3, .4, .5])])
-def test_round_values(low, high, ticks):
-    assert charts.round_values(low, high, 5 if high < 2 else 4) == pytest.approx(ticks)
+def test_a_line_goes_through_its_points_and_is_broken_where_a_number_is_missing():
+    height = 170 - charts.BOTTOM - charts.TOP
+    right, floor = 210 - charts.RIGHT, 170 - charts.BOTTOM
+    svg = charts.precision_recall([(np.array([.5, 1]), np.array([1, 0.]), "run1")], "cup")
+    middle, top = charts.LEFT + (right - charts.LEFT) / 2, floor - height / 1.02
+    assert lines_of(svg, "run1") == [f"M{middle:g} {top:.1f}L{right} {floor}"]
+    svg = charts.curves([([0, 1, 2, 3, 4], [4, 4, np.nan, 2, 2], "run0")], "loss")
+    (line,) = lines_of(svg, "run0")
+    assert line.count("M") == 2 and line.startswith(f"M{charts.LEFT} ")
 
 
-def test_powers():
-    assert charts.powers(-1.05, .3) == pytest.approx([.1, .2, .5, 1]) and charts.powers(-3, 1) == pytest.approx([.001, .01, .1, 1, 10])
+def test_axes_have_round_numbers_and_names():
+    _, texts = parse(charts.curves([([0, 40000], [0, 1], "run0")], "loss"))
+    names = [text for _, _, text in texts]
+    assert names[:6] == ["0", "10k", "20k", "30k", "40k", "iteration"]
+    assert names[6:] == ["0", "0.5", "1", "loss"]
 
 
-def test_a_line_goes_through_its_points():
-    axes = charts.Axes(100 + charts.LEFT + charts.RIGHT, 100 + charts.BOTTOM + charts.TOP, (0, 10), (0, 2))
-    axes.line([0, 5, 10], [0, np.nan, 2], "run0")
-    assert 'd="M%.1f %.1fM%.1f %.1f"' % (charts.LEFT, 100 + charts.TOP, charts.LEFT + 100, charts.TOP) in axes.svg("a < b")
-    assert "a &lt; b" in axes.svg("a < b")
+@pytest.mark.parametrize("values, labels", [([.1, 1.8], ["0.1", "0.2", "0.5", "1"]),
+                                            ([.001, 9], ["0.001", "0.01", "0.1", "1"])])
+def test_logarithmic_axes(values, labels):
+    _, texts = parse(charts.curves([([0, 1], values, "run0")], "loss", log=True))
+    assert [text for x, _, text in texts if x < charts.LEFT] == labels
+
+
+def test_zero_is_at_the_floor_of_a_logarithmic_axis():
+    (line,) = lines_of(charts.curves([([0, 1, 2], [1, 0, .1], "run0")], "loss", log=True), "run0")
+    assert float(line.split("L")[1].split()[1]) == 240 - charts.BOTTOM
+
+
+def test_nothing_finite_is_no_plot():
+    assert charts.curves([([0, 1], [np.nan, np.inf], "run0")], "loss") == ""
+    assert charts.curves([([0, 1], [0, -1], "run0")], "loss", log=True) == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_point_and_equal_values_are_drawn():
+    assert lines_of(charts.curves([([0], [0], "run0")], "loss"), "run0")
+    assert lines_of(charts.curves([([5, 6], [0, 0], "run1 dashed")], "RoIs"), "run1")
+
+
+def test_every_dot_is_drawn_below_and_above_the_diagonal():
+    svg = charts.scatter([(np.array([.1, 2]), np.array([.2, 1]), "bg"), (np.zeros(0), np.zeros(0), "fg")], "a", "b")
+    (dots,) = lines_of(svg, "bg")
+    places = [tuple(map(float, dot.removesuffix("h0").split())) for dot in dots.split("M")[1:]]
+    assert lines_of(svg, "fg") == [] and len(places) == 2
+    for (x, y), above in zip(places, (True, False)):
+        from_left, from_floor = x - charts.LEFT, 400 - charts.BOTTOM - y
+        assert (from_floor / 346 > from_left / 366) == above       # of the plotted area's height and width
+
+
+NASTY = "a < b & \"c\" $x_1$ $\\foo$ 日本\n\x1b[1m\udcff"
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_name_is_escaped_text():
+    svg = charts.scatter([(np.ones(1), np.ones(1), "fg")], NASTY, "b")
+    shown = NASTY.replace("\n", " ").replace("\x1b", "\ufffd").replace("\udcff", "\ufffd")
+    assert shown in [text for *_, text in parse(svg)[1]]
+    assert ElementTree.fromstring(svg).get("aria-label") == "b against " + shown
+    assert "日本" in svg and "<b" not in svg.replace("<path", "")
+
+
+def test_the_same_numbers_give_the_same_bytes_whatever_matplotlib_is_set_to():
+    def draw():
+        series = [(np.arange(100), np.random.default_rng(0).random(100), "run0")]
+        return charts.curves(series, "loss")
+    first = draw()
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path", "lines.marker": "o"}):
+        before = dict(matplotlib.rcParams)
+        assert draw() == first
+        assert dict(matplotlib.rcParams) == before
+    assert 'id=' not in first and "url(" not in first and "href" not in first and "http" not in first
+
+
+def test_nothing_global_of_matplotlib_is_touched_or_loaded_before_it_is_needed():
+    code = """if True:
+        import sys, warnings
+        from run_report import runs, summary
+        assert "matplotlib" not in sys.modules
+        import matplotlib
+        backend, filters = dict.__getitem__(matplotlib.rcParams, "backend"), list(warnings.filters)
+        from run_report import charts
+        charts.curves([([0, 1], [0, 1], "run0")], "loss")
+        assert "matplotlib.pyplot" not in sys.modules
+        assert dict.__getitem__(matplotlib.rcParams, "backend") is backend and warnings.filters == filters"""
+    folders = ROOT / "lib", ROOT / "caffe-fast-rcnn" / "python"
+    subprocess.run([sys.executable, "-c", code], check=True,
+                   env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))})
+
+
+# ---- pictures
+
+def marks(found, objects, thresh=.5):
+    """[(kind, text)] of one image's detections [(box, class, score)]."""
+    all_boxes = [[dets(*((box, score) for box, c, score in found if c == cls))] for cls in range(3)]
+    one = truth(*objects)
+    result = verdicts.judge(all_boxes, [one])
+    shown = verdicts.image_marks(result, one, 0, ("__background__", "one", "two"), thresh)
+    assert verdicts.mistakes(result, thresh).tolist() == [sum(kind != "right" for kind, *_ in shown)]
+    return [(kind, text) for kind, _, text in shown]
+
+
+def test_marks_are_right_wrong_and_missed():
+    found = [(BOX, 1, .9), (NEAR, 1, .8), (FAR, 1, .7), (BOX, 1, .2)]
+    assert marks(found, [(BOX, 1), (FAR, 2)]) == [
+        ("right", "one 0.90"), ("wrong", "one 0.80"), ("wrong", "one 0.70"), ("missed", "two")]
+
+
+def test_marks_of_little_overlap_of_low_scores_and_of_difficult_objects():
+    assert marks([(HALF, 1, .9)], [(BOX, 1)]) == [("wrong", "one 0.90"), ("missed", "one")]
+    assert marks([(BOX, 1, .4)], [(BOX, 1)]) == [("missed", "one")]
+    assert marks([(BOX, 1, .9)], [(BOX, 1, "difficult")]) == []
+
+
+def test_marks_of_images_without_objects_or_detections():
+    assert marks([], []) == []
+    assert marks([(BOX, 1, 1)], []) == [("wrong", "one 1.00")]
+
+
+def test_chosen_images_are_those_that_differ():
+    same, differing = np.zeros(11, int), np.zeros(11, int)
+    differing[5] = 3
+    assert figures.choose_images([same, differing], 1) == [5]
+    assert figures.choose_images([differing], 1) == [5]
+    many = np.arange(30)[::-1]
+    assert figures.choose_images([many], 5) == [0, 6, 12, 18, 24]
+    assert figures.choose_images([np.array([0, 1, 2])], 5) == [0, 1, 2]
+
+
+def share(image, name):
+    """Share of the pixels that have a colour of page.css."""
+    return (np.abs(image.astype(int) - bgr(name)).max(axis=2) < 12).mean()
+
+
+def test_detections_are_drawn_in_a_row_for_each_run(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 100, 3), np.uint8))
+    imdb = SimpleNamespace(name="toy", classes=("__background__", "one"), image_path_at=lambda i: str(tmp_path / "a.png"))
+    truths = [truth((BOX, 1))]
+    judged = [Judged(k, Run(NASTY, tmp_path, {}, tmp_path, {}, ""), imdb, truths, verdicts.judge([[NONE], [found]], truths))
+              for k, found in enumerate((dets((BOX, .9)), dets((FAR, .9))))]
+    image = figures.draw_detections(judged)
+    first, second = image[70:image.shape[0] // 2 + 35], image[image.shape[0] // 2 + 35:]        # below the legend
+    assert share(first, "right") > .001 and share(first, "wrong") == share(first, "object") == 0
+    assert share(second, "wrong") > .001 and share(second, "object") > .001 and share(second, "right") == 0
+    np.testing.assert_array_equal(figures.draw_detections(judged), image)
+
+
+def test_hard_rois_are_drawn_next_to_the_others():
+    one = ranking(([0] * 4, [2, 0, 0, 1]), [1, 0, 0, 0], [.6, 0, 0, 0], ([1], [0, 3]))
+    image = figures.draw_hard_rois(one)
+    rows = slice(40, image.shape[0] - 50)       # between the titles and the legend
+    left, right = np.split(image[rows, :image.shape[1] // 2 * 2], 2, axis=1)
+    assert share(left, "easy") > .001 and share(left, "fg") == share(left, "bg") == 0
+    assert share(right, "fg") > .001 and share(right, "bg") > 0 and share(right, "easy") == 0
 
 
 @pytest.mark.parametrize("box", [[30, 30, 49, 49], [-20, 80, 5, 130], [0, 0, 99, 99]])

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import uuid
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
+from run_report.style import COLOURS
 from support.reference import ROOT
 from support.tiny_net import write_tiny_net
 from support.voc_folder import make_voc_folder
@@ -32,7 +34,10 @@ def succeed(result):
 
 @pytest.fixture(scope="module")
 def made(server, tmp_path_factory):
-    """runs: {name: folder of training}; results: {name: folder of test}; both and one: text of pages; path of `both`."""
+    """runs: {name: folder of training}; results: {name: folder of test}; both and one: text of pages; path of `both`.
+
+    Next to `both` lie its summary and pictures.
+    """
     folder, stem = tmp_path_factory.mktemp("report"), "test_" + uuid.uuid4().hex[:8]
     net, data = write_tiny_net(folder / "TinyNet"), folder / "my <things>"
     for split in ("trainval", "test"):
@@ -41,7 +46,8 @@ def made(server, tmp_path_factory):
     for name, method in METHODS.items():
         train_and_test(run, net / method, data, "%s_%s" % (stem, name), name)
     run.path = folder / "both.html"
-    succeed(run.call("tools/report.py", run.runs["plain"].parent, run.runs["mined"], "--out", run.path))
+    succeed(run.call("tools/report.py", run.runs["plain"].parent, run.runs["mined"], "--out", run.path,
+                     "--summary", folder / "summary.json", "--pictures", folder / "pictures"))
     succeed(run.call("tools/report.py", run.results["mined"]))
     run.both, run.one = run.path.read_text(), (run.runs["mined"] / "report.html").read_text()
     yield run
@@ -77,6 +83,10 @@ def pictures(page):
     return [cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR) for text in data]
 
 
+def svgs(page):
+    return re.findall("<svg.*?</svg>", page)
+
+
 # ---- in a browser
 
 PROBE = """<script>addEventListener("load", () => {
@@ -109,6 +119,13 @@ def test_the_page_needs_nothing_else(made):
         links = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\'>)]+)', page)
         assert links and all(link.startswith(("#", "data:image/jpeg;base64,")) for link in links)
         assert "<script" not in page and "<link" not in page and "@import" not in page
+        assert "http" not in "".join(svgs(page)) and "xmlns" not in page
+
+
+def test_ids_are_unique_and_links_lead_somewhere(made):
+    for page in (made.both, made.one):
+        ids = re.findall(r'\bid="([^"]*)"', page)
+        assert len(ids) == len(set(ids)) and set(re.findall(r'href="#([^"]*)"', page)) <= set(ids)
 
 
 def test_tags_are_closed_and_names_escaped(made):
@@ -146,7 +163,9 @@ def test_curves_and_kinds_of_pictures(made):
     training = made.both.split('id="training"')[1].split("</section>")[0]
     assert re.findall("<h3>(.*?)</h3>", training) == ["Loss trained on", "Classification loss", "Box loss", "What mining sees",
                                                       "What mining picks"]
-    assert training.count("<svg") == 5 and training.count('class="line run0') == 3
+    assert training.count("<svg") == 5 and training.count("stroke: %s" % COLOURS["run0"]) == 3
+    classes = made.both.split('class="small"')[1].split("</section>")[0]
+    assert re.findall("<h4>(.*?)</h4>", classes) == ["ball", "cup"] and classes.count("<svg") == 2
     rois = made.both.split('id="rois"')[1].split("</section>")[0]
     assert re.findall("<h3>(.*?)</h3>", rois)[2:3] == ["Hard RoIs of training images"] and "hard to both" in rois
     assert "the net the run started with" in made.one and "hard to the first net" in made.one
@@ -157,8 +176,9 @@ def test_an_untested_run_and_other_data(made, tmp_path):
     shutil.copytree(made.runs["plain"], lone)
     record = json.loads((lone / "run.json").read_text())
     (lone / "run.json").write_text(json.dumps({**record, "imdb": "voc:nowhere@trainval"}))
-    succeed(made.call("tools/report.py", made.runs["mined"], lone, "--out", tmp_path / "page.html"))
+    said = succeed(made.call("tools/report.py", made.runs["mined"], lone, "--out", tmp_path / "page.html", "--pictures", tmp_path))
     page = (tmp_path / "page.html").read_text()
+    assert "Not written: %s" % (tmp_path / "hard_rois.jpg") in said and (tmp_path / "detections.jpg").is_file()
     assert "not tested yet" in page and "RoIs were not ranked: the runs were trained on different data sets" in page
 
 
@@ -169,7 +189,7 @@ def test_without_the_images_the_rest_is_there(made, tmp_path):
     (lone / "run.json").write_text(json.dumps({**record, "imdb": "voc:nowhere@trainval"}))
     succeed(made.call("tools/report.py", lone))
     page = (lone / "report.html").read_text()
-    assert "RoIs were not ranked: " in page and "nowhere" in page and 'class="line run0' in page
+    assert "RoIs were not ranked: " in page and "nowhere" in page and "stroke: %s" % COLOURS["run0"] in page
 
 
 def test_the_page_is_the_same_after_classes_txt_was_reversed(made, tmp_path):
@@ -191,6 +211,40 @@ def test_the_page_is_the_same_after_classes_txt_was_reversed(made, tmp_path):
         listed.write_text("ball\ncup\n")
 
 
+NAMES = "plain $\\foo$ <b>", 'mined "&"\n\x1b[1m'
+
+
+def test_names_are_the_users_and_are_escaped(made, tmp_path):
+    result = made.call("tools/report.py", made.runs["plain"], made.runs["mined"], "--out", tmp_path / "page.html",
+                       "--pictures", tmp_path, "--summary", tmp_path / "summary.json", "--names", *NAMES)
+    succeed(result)
+    assert "Warning" not in result.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "<b>plain" not in page and "<h1>plain $\\foo$ &lt;b&gt; and mined" in page
+    labels = [text for svg in svgs(page) for text in ElementTree.fromstring(svg).itertext()]
+    assert "loss of plain $\\foo$ <b>" in labels and 'loss of mined "&" \ufffd[1m' in labels
+    assert [row["run"] for row in json.loads((tmp_path / "summary.json").read_text())] == list(NAMES)
+    for name in ("detections.jpg", "hard_rois.jpg"):
+        assert cv2.imread(str(tmp_path / name)).shape[1] > 800
+
+
+def test_the_same_runs_give_the_same_bytes(made, tmp_path):
+    succeed(made.call("tools/report.py", made.runs["plain"].parent, made.runs["mined"], "--out", tmp_path / "page.html",
+                      "--summary", tmp_path / "summary.json", "--pictures", tmp_path / "pictures"))
+    assert (tmp_path / "page.html").read_text() == made.both
+    for name in ("summary.json", "pictures/detections.jpg", "pictures/hard_rois.jpg"):
+        assert (tmp_path / name).read_bytes() == (made.folder / name).read_bytes(), name
+
+
+def test_the_summary_has_the_numbers_of_the_records(made):
+    rows = json.loads((made.folder / "summary.json").read_text())
+    for row, name in zip(rows, METHODS, strict=True):
+        record, tested = (json.loads((folder / "run.json").read_text()) for folder in (made.runs[name], made.results[name]))
+        assert row == {"run": made.runs[name].parent.name, "mAP": aps(made, name)["mean_ap"], "AP": aps(made, name)["ap"],
+                       "training_seconds": record["seconds"], "test_seconds": tested["seconds"],
+                       "peak_rss_mb": record["peak_rss_mb"], "iterations": 4, "seed": 3}
+
+
 @pytest.mark.parametrize("arrange, words", [
     (lambda folder, run: None, "holds no finished training"),
     (lambda folder, run: [shutil.copytree(run, folder / name) for name in ("a", "b")], "holds 2 trainings"),
@@ -200,3 +254,8 @@ def test_mistakes_are_one_line(made, tmp_path, arrange, words):
     result = made.call("tools/report.py", tmp_path)
     assert result.returncode == 1 and result.stderr.startswith("error: ") and words in result.stderr, result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_one_name_for_two_runs_is_a_mistake(made, tmp_path):
+    result = made.call("tools/report.py", made.runs["plain"], made.runs["mined"], "--names", "a", "--out", tmp_path / "page.html")
+    assert result.returncode == 1 and result.stderr == "error: --names: expected 2, one for each run, got 1: a; quote names with spaces\n"
