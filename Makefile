@@ -21,6 +21,9 @@ DEMO := output/demo
 DIGITNET := data/digits_pretrained/DigitNet.caffemodel
 DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/DigitNet/*/*.prototxt) $(wildcard experiments/cfgs/*.yml)
 
+# Names of any alphabet, also where the locale is C.
+export PYTHONUTF8 := 1
+
 .PHONY: help setup build test test-gpu bench results matrix lint demo clean distclean
 
 help:

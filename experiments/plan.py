@@ -64,7 +64,7 @@ def plan(method: str, net: str, dataset: str, options: Options) -> list[list[str
         commands.append([*launch, *_training_tool(method, net, model, data.solver, dataset), *device,
                          "--imdb", data.train_imdb, "--iters", iters, *_start(method, net, dataset, options),
                          *_cfg_flags(cfgs), *settings])
-        trained = trained_net(method, net, data, iters, exp_dir_of(cfgs, settings))
+        trained = trained_net(method, net, data, iters, cfgs, settings)
     settings = _settings(method, experiment_of(method, options.plus, dataset), options.settings)
     commands.append([*launch, "tools/test_net.py", *device, "--def", os.path.join(model, _test_net(method)),
                      "--net", trained, "--imdb", data.test_imdb, *TEST_FLAGS,
@@ -132,28 +132,42 @@ def cfg_files(method: str, net: str, plus: str) -> list[str]:
 
 def exp_dir_of(cfgs: Sequence[str], settings: Sequence[str]) -> str:
     """EXP_DIR that settings files and the words of --set give."""
-    exp_dir = "default"
+    return _setting("EXP_DIR", "default", cfgs, settings)
+
+
+def _setting(key, default, cfgs, settings):
+    """The text that a setting has, after the settings files and the words of --set."""
+    value = default
     for path in cfgs:
         with open(ROOT / path, encoding="utf-8") as f:
-            exp_dir = (yaml.safe_load(f) or {}).get("EXP_DIR", exp_dir)
+            branch = yaml.safe_load(f) or {}
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            branch = branch.get(parent, {})
+        value = branch.get(leaf, value)
     pairs = settings[1:]
-    return dict(zip(pairs[0::2], pairs[1::2])).get("EXP_DIR", exp_dir)
+    return dict(zip(pairs[0::2], pairs[1::2])).get(key, value)
 
 
-def trained_net(method: str, net: str, data: Dataset, iters: str, exp_dir: str) -> str:
-    """Path of the caffemodel that a training leaves, relative to the project's root where it lies below it."""
-    folder = output_path(exp_dir, "+".join(imdb_name(name) for name in split_names(data.train_imdb)))
+def trained_net(method: str, net: str, data: Dataset, iters: str, cfgs: Sequence[str], settings: Sequence[str]) -> str:
+    """Path of the caffemodel that a training leaves, relative to the project's root where it lies below it.
+
+    cfgs, settings: settings files and the words of --set of the training.
+    """
+    folder = output_path(exp_dir_of(cfgs, settings),
+                         "+".join(imdb_name(name) for name in split_names(data.train_imdb)))
     name = f"{net}_faster_rcnn_final.caffemodel"
     if not _alternates(method):
-        name = f"{_snapshot_prefix(method, net, data.solver)}_iter_{iters}.caffemodel"
+        infix = _setting("TRAIN.SNAPSHOT_INFIX", "", cfgs, settings)
+        name = f"{_snapshot_prefix(method, net, data.solver, infix)}_iter_{iters}.caffemodel"
     path = os.path.join(folder, name)
     return os.path.relpath(path, ROOT) if path.startswith(f"{ROOT}{os.sep}") else path
 
 
-def _snapshot_prefix(method, net, solver):
+def _snapshot_prefix(method, net, solver, infix):
     from fast_rcnn.prototxt import read_solver  # here, as it loads PyTorch
     from training.fitting import snapshot_prefix
-    return snapshot_prefix(read_solver(ROOT / _model_folder(method, net) / f"{solver}.prototxt"))
+    return snapshot_prefix(read_solver(ROOT / _model_folder(method, net) / f"{solver}.prototxt"), infix)
 
 
 def _scheduled(data, dataset, net, schedule):
@@ -236,7 +250,8 @@ def _net_of_coco(method, net, dataset, options):
     """The net that the same method trained on coco_trainval, with the same PLUS."""
     plus = _training_plus(options.plus)
     data = dataset_of(method, "coco_trainval")
-    path = trained_net(method, net, data, data.iters, experiment_of(method, plus, "coco_trainval"))
+    settings = _settings(method, experiment_of(method, plus, "coco_trainval"), ())
+    path = trained_net(method, net, data, data.iters, cfg_files(method, net, plus), settings)
     if not (ROOT / path).is_file():
         raise UserError(f"{dataset} starts from a net trained on COCO, and there is no {path}; train it first, with "
                         "the same PLUS and the data set coco_trainval, or say WEIGHTS=FILE")

@@ -80,8 +80,8 @@ def main():
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
     paths = {'imdb': args.imdb, 'solver': args.solver, 'weights': args.weights}
-    facts = {**paths, 'iterations': args.max_iters, 'prefix': snapshot_prefix(read_solver(args.solver)),
-             'classes': imdb.classes}
+    prefix = snapshot_prefix(read_solver(args.solver), cfg.TRAIN.SNAPSHOT_INFIX)
+    facts = {**paths, 'iterations': args.max_iters, 'prefix': prefix, 'classes': imdb.classes}
     keys = [part.source_key() for part in parts]
     run = Run(None if None in keys else '+'.join(keys), args.overwrite, args.rand, facts, paths)
     models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, args.resume, imdb.classes, run)

@@ -7,6 +7,8 @@ size of a plain JPEG, PNG or BMP is taken from its header.  Any other file is de
 import functools
 import os
 import struct
+import threading
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +22,21 @@ HEADER_TELLS = ("JPEG", "MPO", "PNG", "BMP")        # formats whose headers have
 LARGE = 512             # pixels of the short side, from which an eighth of a picture tells how it was turned
 END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
 
-Image.MAX_IMAGE_PIXELS = None       # an image of a data set is no attack, however large
+_LIMIT = threading.Lock()       # Pillow's limit on the size of images, which belongs to the whole process
+
+
+@contextmanager
+def _open_any_size(path):
+    """Pillow's image of a file, however large: its limit is lifted while the header is read, and set again."""
+    with _LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
 
 
 class Geometry(NamedTuple):
@@ -64,7 +80,7 @@ def require_whole(path):
         if mark is not None and mark in f.read():
             return
     try:
-        with Image.open(path) as image:
+        with _open_any_size(path) as image:
             image.load()
     except (OSError, SyntaxError, ValueError) as e:
         raise UserError("image %s is cut off or corrupt (%s); replace the file" % (path, e)) from None
@@ -79,7 +95,7 @@ def turned(picture, orientation):
 
 @functools.cache
 def _geometry(path, _):
-    with Image.open(path) as image:
+    with _open_any_size(path) as image:
         size, form, tag = image.size, image.format, _orientation_tag(image)
     if form in HEADER_TELLS and tag == 1:
         return Geometry(*size, 1)

@@ -156,6 +156,15 @@ def cfg_from_file(filename):
         raise UserError("config file %s must hold 'KEY: value' lines, got a %s" % (filename, type(tree).__name__))
     for key, value in _leaves(tree or {}):
         _set(key, value, "in " + str(filename))
+    if leaves_output(cfg.EXP_DIR) and 'EXP_DIR' in (tree or {}):
+        raise UserError("config file %s: EXP_DIR %s leads out of the folder output; name a folder below it, or give "
+                        "that path on the command line: --set EXP_DIR %s" % (filename, cfg.EXP_DIR, cfg.EXP_DIR))
+
+
+def leaves_output(exp_dir: str) -> bool:
+    """Whether results of an EXP_DIR would lie outside of <ROOT_DIR>/output."""
+    path = osp.normpath(exp_dir)
+    return osp.isabs(path) or path.split(os.sep)[0] == os.pardir
 
 
 def cfg_from_list(cfg_list):

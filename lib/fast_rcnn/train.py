@@ -75,7 +75,8 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
     os.makedirs(output_dir, exist_ok=True)
     nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
     with only_training_in(output_dir, nccl):
-        state, this = choose_state(output_dir, snapshot_prefix(solver_param), this, resume, run)
+        prefix = snapshot_prefix(solver_param, cfg.TRAIN.SNAPSHOT_INFIX)
+        state, this = choose_state(output_dir, prefix, this, resume, run)
         cfg.RNG_SEED = this["seed"]
         print("Starts from %s" % (state or pretrained_model or "the net's fillers"), flush=True)
         if state:
@@ -216,7 +217,8 @@ class SolverWrapper:
             print("The net is fitted to %d classes: %s" % (num_classes, path))
             write_prototxt(net_param, path)
             setattr(solver_param, net_field(solver_param), path)
-        solver_param.snapshot_prefix = os.path.join(self.output_dir, snapshot_prefix(solver_param))
+        prefix = snapshot_prefix(solver_param, cfg.TRAIN.SNAPSHOT_INFIX)
+        solver_param.snapshot_prefix = os.path.join(self.output_dir, prefix)
         shorten_schedule(solver_param, max_iters, cfg.TRAIN.STEP_FRACTION)
         check_schedule(solver_param, max_iters)
         write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))

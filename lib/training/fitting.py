@@ -31,10 +31,10 @@ def net_field(solver_param):
     return "train_net" if solver_param.HasField("train_net") else "net"
 
 
-def snapshot_prefix(solver_param):
-    """What the names of a solver's snapshots begin with, without a folder."""
+def snapshot_prefix(solver_param, infix: str) -> str:
+    """What the names of a solver's snapshots begin with, without a folder; infix: TRAIN.SNAPSHOT_INFIX."""
     prefix = os.path.basename(solver_param.snapshot_prefix) or "fast_rcnn"
-    return prefix + "_" + cfg.TRAIN.SNAPSHOT_INFIX if cfg.TRAIN.SNAPSHOT_INFIX else prefix
+    return f"{prefix}_{infix}" if infix else prefix
 
 
 def shorten_schedule(solver_param, max_iters, fraction):

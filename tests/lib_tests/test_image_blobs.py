@@ -4,8 +4,10 @@ import hashlib
 import cv2
 import numpy as np
 import pytest
+from datasets.image_files import image_size
 from fast_rcnn.config import cfg
 from fast_rcnn.test import _get_image_blob, _get_rois_blob
+from PIL import Image
 from support.reference import lib_case, shared
 from support.settings import settings
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
@@ -109,3 +111,12 @@ def test_images_that_cannot_be_read(tmp_path):
             read_image(str(path))
     with pytest.raises(UserError, match="b.jpg cannot be read: No such file"):
         read_image(str(tmp_path / "b.jpg"))
+
+
+def test_pillows_limit_is_lifted_for_the_header_only(tmp_path, monkeypatch):
+    """A picture beyond the limit of the process is read, and the limit of the process stays."""
+    path = tmp_path / "large.png"
+    assert cv2.imwrite(str(path), np.zeros((40, 50, 3), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert image_size(str(path)) == (50, 40)
+    assert Image.MAX_IMAGE_PIXELS == 10

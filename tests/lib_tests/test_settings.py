@@ -4,7 +4,7 @@ import types
 import numpy as np
 import pytest
 import yaml
-from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list, check_cfg, get_output_dir
+from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list, check_cfg, get_output_dir, output_path
 from support.settings import settings
 from utils.errors import UserError
 from utils.timer import Timer
@@ -222,3 +222,17 @@ def test_timer(monkeypatch):
     timer.tic()
     assert timer.toc(average=False) == 3
     assert (timer.average_time, timer.total_time, timer.calls, timer.diff) == (2, 4, 2, 3)
+
+
+@pytest.mark.parametrize("exp_dir", ["../../elsewhere", "/elsewhere", "a/../../b"])
+def test_a_file_may_not_lead_results_out_of_output(tmp_path, exp_dir):
+    path = tmp_path / "evil.yml"
+    path.write_text("EXP_DIR: %s\n" % exp_dir)
+    with settings({}), pytest.raises(UserError, match="leads out of the folder output; name a folder below it"):
+        cfg_from_file(str(path))
+
+
+def test_the_command_line_may_lead_results_anywhere(tmp_path):
+    with settings({}):
+        cfg_from_list(["EXP_DIR", str(tmp_path / "mine")])
+        assert output_path(cfg.EXP_DIR, "voc") == str(tmp_path / "mine" / "voc")

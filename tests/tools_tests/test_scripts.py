@@ -200,3 +200,8 @@ def test_overwrite_reaches_the_training_tools(commands_of):
         train, test = commands_of(script, "cpu", "VGG16", OVERWRITE="1")
         assert " --overwrite" in train and " --overwrite" not in test
         assert " --overwrite" not in commands_of(script, "cpu", "VGG16")[0]
+
+
+def test_the_tested_net_has_the_infix_of_the_trained_one(commands_of):
+    _, test = commands_of("fast_rcnn.sh", "cpu", "VGG16", "--set", "TRAIN.SNAPSHOT_INFIX", "mine")
+    assert "/vgg16_fast_rcnn_mine_iter_40000.caffemodel" in test
