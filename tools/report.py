@@ -15,7 +15,7 @@ from run_report.analysis import analyse
 from run_report.figures import draw_figures
 from run_report.page import make_page
 from run_report.pictures import jpeg
-from run_report.runs import load_run, tell_apart
+from run_report.runs import as_unicode, load_run, tell_apart
 from run_report.summary import as_json, as_table, summarise
 from utils.errors import UserError
 from utils.whole_file import whole_file
@@ -74,8 +74,8 @@ def main():
     _cli.use_device(args)
     runs = load_runs([path for path in (args.run, args.other) if path], args.names)
     analysis = analyse(runs, max(1, args.images))
-    page = make_page(analysis, args.crops).encode(errors='replace')
-    write(args.out or runs[-1].folder / 'report.html', page)
+    page = as_unicode(make_page(analysis, args.crops))
+    write(args.out or runs[-1].folder / 'report.html', page.encode())
     if args.pictures:
         write_pictures(analysis, args.pictures)
     summary = summarise(runs)

@@ -73,6 +73,14 @@ def tell_apart(runs):
             run.name += " " + name
 
 
+def as_unicode(text: str) -> str:
+    """The text of a name that may hold bytes: those of UTF-8 under LC_ALL=C, or those that are not UTF-8.
+
+    Python keeps them as surrogates.  What is not UTF-8 becomes U+FFFD.
+    """
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def flatten(tree, prefix=""):
     """{'TRAIN.BATCH_SIZE': value} of the settings in a run.json, without the places of folders."""
     flat = {}

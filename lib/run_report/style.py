@@ -7,6 +7,8 @@ from pathlib import Path
 
 import matplotlib
 
+from run_report.runs import as_unicode
+
 STYLE_SHEET = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 COLOURS = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", STYLE_SHEET))
 # Settings of a process, not of a drawing; matplotlib's own styles leave them alone too.
@@ -39,11 +41,8 @@ def page_style() -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """text in one line, with U+FFFD for what neither XML nor a font can hold.
-
-    Such are control characters, and the surrogates by which Python keeps bytes that are not UTF-8.
-    """
-    line = " ".join(text.split())
+    """text in one line of Unicode, with U+FFFD for control characters, which XML and fonts lack."""
+    line = " ".join(as_unicode(text).split())
     return re.sub("[^ -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", line)
 
 

@@ -2,7 +2,7 @@
 import json
 import math
 
-from run_report.runs import Run
+from run_report.runs import Run, as_unicode
 
 
 def summarise(runs: list[Run]) -> list[dict]:
@@ -18,7 +18,8 @@ def summarise(runs: list[Run]) -> list[dict]:
 
 
 def as_json(summary: list[dict]) -> str:
-    return json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    rows = [{**row, "run": as_unicode(row["run"])} for row in summary]
+    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def as_table(summary: list[dict]) -> str:

@@ -1,9 +1,11 @@
 """tools/report.py on runs of a tiny net: what stands on the page, read as text and by a browser."""
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -226,6 +228,18 @@ def test_names_are_the_users_and_are_escaped(made, tmp_path):
     assert [row["run"] for row in json.loads((tmp_path / "summary.json").read_text())] == list(NAMES)
     for name in ("detections.jpg", "hard_rois.jpg"):
         assert cv2.imread(str(tmp_path / name)).shape[1] > 800
+
+
+def test_names_are_read_as_utf_8_in_a_c_locale(made, tmp_path):
+    name = "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n".encode()
+    command = [sys.executable, ROOT / "tools" / "report.py", made.runs["plain"], "--names", name + b" \xff",
+               "--out", tmp_path / "page.html", "--summary", tmp_path / "summary.json", "--images", "1", "--crops", "1"]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=ROOT, env={**os.environ, **locale}, capture_output=True)
+    assert result.returncode == 0, result.stderr
+    shown = name.decode() + " \ufffd"
+    assert "<h1>%s</h1>" % shown in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "summary.json").read_text())[0]["run"] == shown
 
 
 def test_the_same_runs_give_the_same_bytes(made, tmp_path):
