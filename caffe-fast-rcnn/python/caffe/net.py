@@ -1,5 +1,6 @@
 """Net: a prototxt made into layers and blobs that run forward and backward; pycaffe's Net."""
 import math
+import os
 from collections import OrderedDict
 
 import torch
@@ -14,7 +15,7 @@ from .net_weights import copy_trained_layers, save_trained_layers, share_trained
 from .param_sharing import ParamTable
 from .proto import caffe_pb2
 from .recompute_plan import RecomputePlan
-from .util.files import read_text_proto
+from .util.files import as_message
 from .util.filter_net import filter_net
 from .util.insert_splits import insert_splits
 from .util.upgrade import upgrade_net
@@ -43,10 +44,8 @@ class Net(NetCalls):
                                  % (str(network_file), len(args)))
         if phase not in (common.TRAIN, common.TEST):
             raise CaffeError("Net(%r): give the phase, caffe.TRAIN or caffe.TEST (got %r)" % (str(network_file), phase))
-        if isinstance(network_file, caffe_pb2.NetParameter):
-            param, source = network_file, "net"
-        else:
-            param, source = read_text_proto(network_file, caffe_pb2.NetParameter()), str(network_file)
+        param = as_message(network_file, caffe_pb2.NetParameter)
+        source = str(network_file) if isinstance(network_file, (str, os.PathLike)) else "net"
         state = caffe_pb2.NetState(phase=int(phase), level=level, stage=stages or ())
         self._build(prepare_net(param, state, source))
         if weights:
