@@ -112,6 +112,7 @@ class Net(NetCalls):
             in_place = i < len(layer_param.bottom) and layer_param.bottom[i] == name
             if in_place:
                 layer.may_overwrite = not self._producer[name].reads_top
+                self._mark_overwritten(name)
             elif name in self.blobs:
                 raise CaffeError("layer %s: top blob %r is made by layer %s already; give it another name"
                                  % (layer_param.name, name, self._producer[name].name))
@@ -123,6 +124,13 @@ class Net(NetCalls):
             self._unread[name] = True
         automatic = max(0, layer.tops[0] - len(layer_param.top)) if layer.auto_top else 0
         return [self.blobs[name] for name in layer_param.top] + [self._add_blob(AUTOMATIC) for _ in range(automatic)]
+
+    def _mark_overwritten(self, name):
+        """Tell the layer that made blob `name`, and those whose memory it shares, that a later one writes over it."""
+        layer = self._producer[name]
+        layer.overwritten = True
+        for bottom in layer.layer_param.bottom if layer.shares_data else ():
+            self._mark_overwritten(bottom)
 
     def _add_blob(self, name):
         self._blobs.append(Blob())
