@@ -55,6 +55,9 @@ MISTAKES = [
     ("train -solver solver.prototxt -gpu x", "-gpu x: expected the number of a GPU, several as 0,1, or all"),
     ("train -solver solver.prototxt -gpu 3,3", "-gpu 3,3: expected different numbers below"),
     ("train -solver net.prototxt", "not a valid SolverParameter"),
+    ("train -solver solver.prototxt 0,1", "takes flags only; got 0,1"),
+    ("test -model net.prototxt x y", "takes flags only; got x y"),
+    ("time net.prototxt", "takes flags only; got net.prototxt"), ("device_query 0", "takes flags only; got 0"),
     ("test -model net.prototxt", "need model weights to score: -weights"),
     ("test -weights x", "need a model definition: -model"),
     ("time -model net.prototxt -iterations 0", "-iterations 0: expected 1 or more"),
@@ -83,6 +86,17 @@ def test_a_mistake_is_one_line_and_exit_code_1(run_caffe, tmp_path, monkeypatch,
     assert code == 1 and "Traceback" not in err and len(lines) == 1
     with pytest.raises(CaffeError, match=message):
         raise CaffeError(lines[0])
+
+
+def test_the_commands_of_caffes_binary_take_each_others_flags(run_caffe, tmp_path, monkeypatch):
+    """As gflags does: before the command too; what a flag would do in another command is left out, and said."""
+    write_solver(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_caffe("-iterations=1", "--minloglevel", "0", "time", "-model", "net.prototxt", "-weights", "x", "-sighup_effect=none")
+    assert code == 0 and "Testing for 1 iterations." in err and "Benchmark ends" in err
+    assert [text.partition("] ")[2] for text in err.splitlines() if text.startswith("W")] == [
+        "-weights x has no effect on caffe time", "-sighup_effect none has no effect on caffe time"]
+    assert run_caffe("draw_net", "net.prototxt", "x.dot", "-weights", "x")[0] == 1
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,29 @@ def test_callbacks_see_the_numbers_of_their_layer_and_may_change_them():
     assert seen == [0, 5.5, 5.5, 4]
 
 
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("slope", [0, 0.25])
+def test_backward_of_an_in_place_relu_takes_what_a_user_wrote_after_forward(held, slope):
+    """As in Caffe; but not what a later in-place layer made of it, there or in memory that it shares."""
+    net = net_from_text("""
+        force_backward: true
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 } } }
+        layer { name: "y" type: "Power" bottom: "x" top: "y" }
+        layer { name: "relu" type: "ReLU" bottom: "y" top: "y" relu_param { negative_slope: %g } }
+        layer { name: "z" type: "Power" bottom: "y" top: "z" }
+        layer { name: "relu2" type: "ReLU" bottom: "z" top: "z" relu_param { negative_slope: %g } }
+        layer { name: "flat" type: "Flatten" bottom: "z" top: "f" }
+        layer { name: "sign" type: "Power" bottom: "f" top: "f" power_param { scale: -1 } }""" % (slope, slope))
+    view = net.blobs["y"].data if held else None
+    net.forward(x=np.float32([[1, -1, 2, -2]]))
+    net.blobs["y"].data[...] = [[-3, 3, 3, -3]]
+    net.blobs["f"].diff[...] = 8
+    net.backward()
+    second = np.where(np.float32([1, -1, 2, -2]) > 0, 1, slope)
+    np.testing.assert_array_equal(net.blobs["x"].diff[0], -8 * second * [slope, 1, 1, slope])
+    assert view is None or view[0, 1] == 3
+
+
 def test_writing_one_blob_leaves_the_others_alone():
     """Layers pass tensors on: Dropout's top at TEST, Eltwise's and Concat's diffs; users must not notice."""
     net = net_from_text("""

@@ -4,9 +4,13 @@ import os
 import pickle
 import subprocess
 import sys
+import types
 
+import caffe
+import caffe.draw
 import pytest
 from caffe.proto import caffe_pb2
+from caffe.proto.message_classes import enter_schema
 from google.protobuf import json_format, text_format
 from support.reference import ROOT
 
@@ -42,6 +46,21 @@ def test_a_foreign_caffe_pb2_is_imported_in_the_same_process(foreign, first, sec
     said = subprocess.run([sys.executable, "-c", PROGRAM.format(first, second)], text=True, capture_output=True, env={
         **os.environ, "PYTHONPATH": path, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation})
     assert said.returncode == 0, said.stderr
+
+
+def test_messages_of_another_caffe_pb2_make_nets_solvers_and_pictures(tmp_path):
+    other = types.ModuleType("other_pb2")
+    enter_schema(caffe_pb2.DESCRIPTOR.serialized_pb, vars(other), other.__name__)
+    net = text_format.Parse("""layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+        layer { name: "y" type: "Power" bottom: "x" top: "y" power_param { shift: 3 } }""", other.NetParameter())
+    assert caffe.Net(net, caffe.TEST).forward()["y"].tolist() == [3, 3]
+    assert "Power" in caffe.draw.draw_net(net, "LR", "dot").decode()
+    solver = other.SolverParameter(net_param=net, type="Adam", base_lr=1, lr_policy="fixed", snapshot_prefix=str(tmp_path / "s"))
+    assert isinstance(caffe.get_solver(solver), caffe.AdamSolver) and caffe.AdamSolver(solver).net.blobs["y"].count == 2
+    with pytest.raises(caffe.CaffeError, match="expected a NetParameter or a prototxt's name, got a SolverParameter"):
+        caffe.Net(solver, caffe.TEST)
+    with pytest.raises(caffe.CaffeError, match="expected a SolverParameter or a prototxt's name, got a NoneType"):
+        caffe.get_solver(None)
 
 
 @pytest.fixture()

@@ -285,8 +285,9 @@ def test_processes_can_always_be_joined():
     assert isinstance(caffe.NCCL.new_uid(), bytes)
 
 
-def test_importing_caffe_brings_in_no_image_library():
-    code = "import sys, caffe; print([m for m in ('cv2', 'PIL', 'skimage', 'scipy', 'matplotlib', 'pydot') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+def test_importing_caffe_brings_in_pycaffes_modules_and_no_image_library():
+    code = ("import sys, caffe; caffe._caffe.Blob, caffe.pycaffe.Net, caffe.net_spec.Top, caffe.classifier, caffe.detector, caffe.io; "
+            "print([m for m in ('cv2', 'PIL', 'skimage', 'scipy', 'matplotlib', 'pydot') if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    assert done.stdout == "[]\n"
+    assert done.stdout == "[]\n", done.stderr

@@ -1,4 +1,5 @@
 """caffe: pycaffe's interface and Caffe's files, with PyTorch's arithmetic."""
+from . import _caffe as _caffe
 from . import io, layer_types, proto
 from .blob import Blob
 from .classifier import Classifier

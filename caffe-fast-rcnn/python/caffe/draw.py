@@ -8,7 +8,7 @@ import subprocess
 
 from .common import CaffeError
 from .proto import caffe_pb2
-from .util.files import write_atomically
+from .util.files import as_message, write_atomically
 from .util.filter_net import meets
 from .util.upgrade import upgrade_net
 
@@ -58,7 +58,7 @@ def to_dot(caffe_net, rankdir="LR", label_edges=True, phase=None, display_lrm=Fa
 
     Parameters as for draw_net.  label_edges: write the number of channels at what a layer makes.
     """
-    net = upgrade_net(caffe_net)
+    net = upgrade_net(as_message(caffe_net, caffe_pb2.NetParameter))
     layers = [layer for layer in net.layer if phase is None or _is_in(layer, phase)]
     nodes, edges = {}, []
     for number, layer in enumerate(layers):

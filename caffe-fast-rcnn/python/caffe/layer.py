@@ -77,6 +77,7 @@ class Layer:
         self.param_propagate_down = []      # for each of self.blobs: does it learn?
         self.needs_backward = True          # False: keep nothing for backward
         self.may_overwrite = False          # in-place: the bottom's memory may be written
+        self.overwritten = False            # a later layer works in place on the top, or on memory that it shares
         self._leaves = self._outputs = None
 
     # ---- the contract
@@ -139,6 +140,13 @@ class Layer:
     def rows_of(self, blob):
         """Blob.rows of a bottom, for a layer that works row by row; with all rows where backward will need them."""
         return (blob.tensor, None) if self.needs_backward else blob.rows()
+
+    def numbers_of(self, top, kept):
+        """What backward takes for the numbers of `top`, which forward `kept`: as in Caffe, those there now.
+
+        A user may have written them since.  Where a later layer works in place on them it is what was kept.
+        """
+        return kept if self.overwritten else top.tensor
 
     def learns(self, param_index):
         """Whether backward must add to the diff of self.blobs[param_index]."""

@@ -1,5 +1,6 @@
 """Net: a prototxt made into layers and blobs that run forward and backward; pycaffe's Net."""
 import math
+import os
 from collections import OrderedDict
 
 import torch
@@ -14,7 +15,7 @@ from .net_weights import copy_trained_layers, save_trained_layers, share_trained
 from .param_sharing import ParamTable
 from .proto import caffe_pb2
 from .recompute_plan import RecomputePlan
-from .util.files import read_text_proto
+from .util.files import as_message
 from .util.filter_net import filter_net
 from .util.insert_splits import insert_splits
 from .util.upgrade import upgrade_net
@@ -43,10 +44,8 @@ class Net(NetCalls):
             phase, level, stages, weights = args + (level, stages, weights)[len(args) - 1:]
         if phase not in (common.TRAIN, common.TEST):
             raise CaffeError("Net(%r): give the phase, caffe.TRAIN or caffe.TEST (got %r)" % (str(network_file), phase))
-        if isinstance(network_file, caffe_pb2.NetParameter):
-            param, source = network_file, "net"
-        else:
-            param, source = read_text_proto(network_file, caffe_pb2.NetParameter()), str(network_file)
+        param = as_message(network_file, caffe_pb2.NetParameter)
+        source = str(network_file) if isinstance(network_file, (str, os.PathLike)) else "net"
         state = caffe_pb2.NetState(phase=int(phase), level=level, stage=stages or ())
         self._build(prepare_net(param, state, source))
         if weights:
@@ -113,6 +112,7 @@ class Net(NetCalls):
             in_place = i < len(layer_param.bottom) and layer_param.bottom[i] == name
             if in_place:
                 layer.may_overwrite = not self._producer[name].reads_top
+                self._mark_overwritten(name)
             elif name in self.blobs:
                 raise CaffeError("layer %s: top blob %r is made by layer %s already; give it another name"
                                  % (layer_param.name, name, self._producer[name].name))
@@ -124,6 +124,13 @@ class Net(NetCalls):
             self._unread[name] = True
         automatic = max(0, layer.tops[0] - len(layer_param.top)) if layer.auto_top else 0
         return [self.blobs[name] for name in layer_param.top] + [self._add_blob(AUTOMATIC) for _ in range(automatic)]
+
+    def _mark_overwritten(self, name):
+        """Tell the layer that made blob `name`, and those whose memory it shares, that a later one writes over it."""
+        layer = self._producer[name]
+        layer.overwritten = True
+        for bottom in layer.layer_param.bottom if layer.shares_data else ():
+            self._mark_overwritten(bottom)
 
     def _add_blob(self, name):
         self._blobs.append(Blob())

@@ -16,7 +16,7 @@ from .parallel import NCCL
 from .proto import caffe_pb2
 from .solver_check import check_solver, count_test_nets
 from .update_rules import HISTORY, RULES
-from .util.files import read_text_proto
+from .util.files import as_message
 from .util.upgrade import upgrade_solver
 from .util.weight_files import read_state, write_state
 
@@ -26,9 +26,7 @@ NETS = ("net", "net_param", "train_net", "train_net_param")
 
 def get_solver(solver_file):
     """The solver of a solver prototxt, of the class of the type it names: SGDSolver, AdamSolver, ..."""
-    if not isinstance(solver_file, caffe_pb2.SolverParameter):
-        solver_file = read_text_proto(solver_file, caffe_pb2.SolverParameter())
-    param = upgrade_solver(solver_file)
+    param = upgrade_solver(as_message(solver_file, caffe_pb2.SolverParameter))
     check_solver(param)
     return SOLVERS[param.type](param)
 
@@ -52,9 +50,7 @@ class Solver:
     type: str | None = None     # the prototxt's `type`, which a subclass stands for whatever its prototxt says
 
     def __init__(self, solver_file):
-        if not isinstance(solver_file, caffe_pb2.SolverParameter):
-            solver_file = read_text_proto(solver_file, caffe_pb2.SolverParameter())
-        self.param = upgrade_solver(solver_file)
+        self.param = upgrade_solver(as_message(solver_file, caffe_pb2.SolverParameter))
         self.param.type = self.type
         check_solver(self.param)
         if self.param.random_seed >= 0:
@@ -81,7 +77,7 @@ class Solver:
         if len(given) != 1:
             raise CaffeError("solver: give the train net by exactly one of %s (given: %s)"
                              % (", ".join(NETS), ", ".join(given) or "none"))
-        return _net_param(getattr(self.param, given[0]))
+        return getattr(self.param, given[0])
 
     def _make_test_nets(self):
         p = self.param
@@ -89,7 +85,7 @@ class Solver:
         generic = p.net_param if p.HasField("net_param") else p.net
         sources += [generic] * (count_test_nets(p) - len(sources))
         states = list(p.test_state) or [caffe_pb2.NetState()] * len(sources)
-        return [Net(_net_param(source), phase=common.TEST, level=state.level, stages=list(state.stage))
+        return [Net(source, phase=common.TEST, level=state.level, stages=list(state.stage))
                 for source, state in zip(sources, states)]
 
     # ---- training
@@ -302,10 +298,6 @@ def log_outputs(net, what, where):
             loss = " (* %g = %.6g loss)" % (weight, weight * value) if weight else ""
             log(where, "    %s net output #%d: %s = %.6g%s" % (what, number, name, value, loss))
             number += 1
-
-
-def _net_param(source):
-    return source if isinstance(source, caffe_pb2.NetParameter) else read_text_proto(source, caffe_pb2.NetParameter())
 
 
 def _weights_of_state(filename, learned_net):

@@ -5,7 +5,7 @@ A command is a module with FLAGS, a list of `flags.Flag`, USAGE, its arguments i
 import importlib
 import sys
 
-from ..common import CaffeError, solver_rank
+from ..common import CaffeError, log, solver_rank
 from ..host_memory import keep_freed_memory
 from .flags import parse_flags, usage
 
@@ -26,11 +26,13 @@ COMMANDS = {
     "classify": ("classify", "classify images"),
     "detect": ("detect", "classify windows of images"),
 }
+# Caffe's binary `caffe` has these commands and one set of flags for all of them.
+BINARY = ("train", "test", "time", "device_query")
 
 
 def main(argv=None):
     """Run `caffe COMMAND ...`; returns the exit code.  A mistake of the user is one line on stderr and code 1."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _command_first(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "-help", "--help", "help"):
         print(_overview())
         return 0 if argv else 1
@@ -52,16 +54,41 @@ def main(argv=None):
         return 1
 
 
+def _command_first(argv):
+    """The arguments with the command in front of the flags that stand before it."""
+    if not argv or not argv[0].startswith("-"):
+        return argv
+    place = next((i for i, item in enumerate(argv) if item in BINARY), 0)
+    return [argv[place], *argv[:place], *argv[place + 1:]]
+
+
 def _run(name, argv):
     if name not in COMMANDS:
         raise CaffeError("unknown command; the commands are %s" % ", ".join(COMMANDS))
-    module = importlib.import_module("." + COMMANDS[name][0], __name__)
+    module = _module(name)
     if {"-h", "-help", "--help"} & set(argv):
         print(usage(name, COMMANDS[name][1], module))
         return 0
-    flags, arguments = parse_flags(module.FLAGS, argv)
+    others = _flags_of_the_others(name, module)
+    flags, arguments = parse_flags([*module.FLAGS, *others], argv)
+    for flag in others:
+        if flags[flag.name] != flag.default:
+            log("caffe.cpp:437", "-%s %s has no effect on caffe %s" % (flag.name, flags[flag.name], name), "W")
+    if name in BINARY and arguments:
+        raise CaffeError("takes flags only; got %s" % " ".join(arguments))
     keep_freed_memory()
     return module.run(flags, arguments)
+
+
+def _module(name):
+    return importlib.import_module("." + COMMANDS[name][0], __name__)
+
+
+def _flags_of_the_others(name, module):
+    """The flags that a command of Caffe's binary takes without a use for them."""
+    own = {flag.name for flag in module.FLAGS}
+    others = [flag for other in BINARY if name in BINARY for flag in _module(other).FLAGS]
+    return list({flag.name: flag for flag in others if flag.name not in own}.values())
 
 
 def _overview():

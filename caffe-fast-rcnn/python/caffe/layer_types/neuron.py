@@ -53,13 +53,15 @@ class ReLULayer(NeuronLayer):
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
-        diff = top[0].diff_tensor
+        diff, y = top[0].diff_tensor, self._top
+        if bottom[0] is top[0] and y is not None:
+            y = self.numbers_of(top[0], y)
         if self._positive is not None:
             bottom[0].diff_tensor = torch.where(self._positive, diff, diff * self.slope)
         elif self.slope:
-            bottom[0].diff_tensor = _aten.leaky_relu_backward(diff, self._top, self.slope, True)
+            bottom[0].diff_tensor = _aten.leaky_relu_backward(diff, y, self.slope, True)
         else:
-            bottom[0].diff_tensor = _aten.threshold_backward(diff, self._top, 0)
+            bottom[0].diff_tensor = _aten.threshold_backward(diff, y, 0)
 
 
 @register("PReLU")

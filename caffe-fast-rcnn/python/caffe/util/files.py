@@ -5,8 +5,21 @@ import re
 import secrets
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from ..common import CaffeError
+
+
+def as_message(source, kind):
+    """A message of class `kind`: `source` itself, the same of another caffe_pb2, or what the prototxt `source` says."""
+    if isinstance(source, kind):
+        return source
+    name = kind.DESCRIPTOR.name
+    if isinstance(source, Message) and source.DESCRIPTOR.name == name:
+        return _parse(text_format.MessageToString(source), kind(), "the %s given" % name)
+    if not isinstance(source, (str, os.PathLike)):
+        raise CaffeError("expected a %s or a prototxt's name, got a %s" % (name, type(source).__name__))
+    return read_text_proto(source, kind())
 
 
 def read_text_proto(path, message):
@@ -17,13 +30,17 @@ def read_text_proto(path, message):
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is not text"
         raise CaffeError("%s: cannot read this prototxt: %s" % (path, reason)) from None
+    return _parse(text, message, path)
+
+
+def _parse(text, message, source):
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as e:
         where = re.match(r"(\d+):(\d+) : (.*)", str(e), re.S)
         line, what = (":" + where.group(1), where.group(3)) if where else ("", str(e))
         what = " ".join(what.split())
-        raise CaffeError("%s%s: not a valid %s: %s" % (path, line, message.DESCRIPTOR.name, what)) from None
+        raise CaffeError("%s%s: not a valid %s: %s" % (source, line, message.DESCRIPTOR.name, what)) from None
 
 
 def write_atomically(path, chunks):
