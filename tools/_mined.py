@@ -6,11 +6,11 @@ import caffe
 import numpy as np
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_list
-from fast_rcnn.pretrained import load_detector
 from fast_rcnn.prototxt import find_bbox_pred, read_net, read_solver
 from fast_rcnn.train import filter_roidb, get_training_roidb
 from roi_data_layer.ohem import roi_losses
 from roi_data_layer.roidb import add_bbox_regression_targets
+from training.pretrained import load_detector
 
 INPUTS = ("cls_prob_readonly", "labels", "bbox_pred_readonly", "bbox_targets", "bbox_inside_weights",
           "bbox_outside_weights")

@@ -18,7 +18,7 @@ from datasets.factory import get_imdb
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg
 from fast_rcnn.prototxt import adapt_net
-from fast_rcnn.svm import SVMTrainer
+from training.svm import SVMTrainer
 
 
 def parse_args():

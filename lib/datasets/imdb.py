@@ -4,10 +4,10 @@ import os
 import numpy as np
 import scipy.sparse
 from fast_rcnn.config import cache_dir, cfg
-from utils.content_hash import existing_hashes
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
+from datasets.content_hash import existing_hashes
 from datasets.crowds import covered_by, crowd_rows
 from datasets.ds_utils import one_a_row
 from datasets.image_files import image_size, require_whole
@@ -131,7 +131,7 @@ class imdb:
         return self._image_index
 
     def image_hashes(self):
-        """utils.content_hash of each image file; None where there is none."""
+        """datasets.content_hash of each image file; None where there is none."""
         return existing_hashes([self.image_path_at(i) for i in range(self.num_images)], self.name + " hashes")
 
     def has_stored_gt(self):

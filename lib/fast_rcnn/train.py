@@ -12,20 +12,20 @@ from training.conditions import conditions_of, tell_changes
 from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_prefix
 from training.folder_lock import only_training_in
 from training.identity import identify, roidb_key
+from training.log import DIVERGED_REMEDY, TrainingLog
+from training.pretrained import load_pretrained
+from training.processes import agree_on_stop, seed_iteration, share_gradients
 from training.record import describe_run, read_record
+from training.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
 from training.run_folder import Run, begun, choose_state, drop_previous, record_folder
+from training.stop_signals import StopSignals
 from utils.errors import UserError
 from utils.progress import progress
 
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
-from fast_rcnn.pretrained import load_pretrained
-from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
 from fast_rcnn.prototxt import annotator, find_bbox_pred, loss_blobs, python_classes, write_prototxt
-from fast_rcnn.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
-from fast_rcnn.stop_signals import StopSignals
-from fast_rcnn.training_log import DIVERGED_REMEDY, TrainingLog
 
 # {type of a layer that chooses the hard RoIs: settings file in experiments/cfgs that goes with it}
 MINING_CFGS = {"OHEMDataLayer": "fast_rcnn_ohem", "BoxAnnotatorOHEM": "rfcn_end2end_ohem"}

@@ -10,12 +10,12 @@ import caffe
 import numpy as np
 from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_list
-from fast_rcnn.pretrained import load_detector, load_pretrained
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.train import filter_roidb, get_training_roidb
 from roi_data_layer.minibatch import get_allrois_minibatch
 from roi_data_layer.ohem import roi_losses, select_hard
 from roi_data_layer.roidb import add_bbox_regression_targets
+from training.pretrained import load_detector, load_pretrained
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 from utils.progress import progress

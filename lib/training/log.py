@@ -4,12 +4,12 @@ import math
 import os
 import time
 
+from fast_rcnn.finite import where_not_finite
 from roi_data_layer import mining_stats
 from utils.errors import UserError
 
-from fast_rcnn.event_file import open_event_file
-from fast_rcnn.finite import where_not_finite
-from fast_rcnn.processes import mean_row
+from training.event_file import open_event_file
+from training.processes import mean_row
 
 COLUMNS = (("iter", "loss", "loss_cls", "loss_bbox", "rpn_loss_cls", "rpn_loss_bbox") + mining_stats.NAMES
            + ("seconds", "data_wait"))

@@ -9,14 +9,13 @@ The post-hoc SVMs of R-CNN that Fast R-CNN compares softmax with (section 5.4); 
 3. After the last image every SVM is trained once more.
 """
 import numpy as np
+from fast_rcnn.config import cfg
+from fast_rcnn.finite import FiniteCheck
+from fast_rcnn.test import im_detect
 from sklearn.svm import LinearSVC
 from utils.blob import read_image
 from utils.errors import UserError
 from utils.progress import progress
-
-from fast_rcnn.config import cfg
-from fast_rcnn.finite import FiniteCheck
-from fast_rcnn.test import im_detect
 
 FEATURES, SCORES = "fc7", "cls_score"   # blob and layer
 HARD_THRESH, EVICT_THRESH = -1.0001, -1.1
