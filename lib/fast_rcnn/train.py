@@ -6,8 +6,10 @@ from contextlib import contextmanager, nullcontext
 import caffe
 import numpy as np
 from datasets.check import tell_images_without_objects
+from roi_data_layer import settings
 from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
+from roi_data_layer.sampling import has_candidates
 from training.conditions import conditions_of, tell_changes
 from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_prefix
 from training.folder_lock import only_training_in
@@ -44,18 +46,14 @@ def get_training_roidb(imdb):
 
 def filter_roidb(roidb):
     """The entries that have a foreground or a background RoI; UserError when none has."""
-    usable = [entry for entry in roidb if _is_usable(entry["max_overlaps"])]
+    sampling = settings.sampling()
+    usable = [entry for entry in roidb if has_candidates(entry["max_overlaps"], sampling)]
     print("Filtered %d roidb entries: %d -> %d" % (len(roidb) - len(usable), len(roidb), len(usable)))
     if not usable:
         raise UserError("none of the %d training images has a RoI with IoU >= TRAIN.FG_THRESH (%g) or in [TRAIN."
                         "BG_THRESH_LO, BG_THRESH_HI) = [%g, %g); check the annotations and proposals" % (
                             len(roidb), cfg.TRAIN.FG_THRESH, cfg.TRAIN.BG_THRESH_LO, cfg.TRAIN.BG_THRESH_HI))
     return usable
-
-
-def _is_usable(overlaps):
-    background = (overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= cfg.TRAIN.BG_THRESH_LO)
-    return bool((background | (overlaps >= cfg.TRAIN.FG_THRESH)).any())
 
 
 def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None, classes=None,

@@ -5,9 +5,10 @@ import yaml
 from fast_rcnn.config import cfg, check_cfg
 from utils.errors import UserError
 
-from roi_data_layer.minibatch import draw_all, draw_rpn, draw_sampled, gt_rois, hard_roi_inds, make_blobs
+from roi_data_layer import settings
+from roi_data_layer.blobs import draw_all, draw_rpn, draw_sampled, gt_rois, make_blobs
 from roi_data_layer.mining_stats import stats
-from roi_data_layer.ohem import roi_losses
+from roi_data_layer.ohem import hard_roi_inds, roi_losses
 from roi_data_layer.prefetch import Prefetch
 from roi_data_layer.sampler import ImageSampler
 
@@ -24,7 +25,7 @@ class RoIDataLayer(caffe.Layer):
             python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "'num_classes': 21" } }
 
     The last three tops stand only with cfg.TRAIN.BBOX_REG; with cfg.TRAIN.HAS_RPN the tops are data, im_info and
-    gt_boxes.  Blobs as in roi_data_layer.minibatch: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
+    gt_boxes.  Blobs as in roi_data_layer.blobs: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
     come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
     threads while the net runs; they are the same either way.  `images`: the paths of the images of the last minibatch.
     """
@@ -77,6 +78,7 @@ class RoIDataLayer(caffe.Layer):
 
     def _start(self):
         """Draw and make from where the sampler stands."""
+        self._scaling, self._inside_weights = settings.scaling(), settings.inside_weights()
         self._state = self._sampler.state()
         self._minibatches = Prefetch(self._draw, self._make, cfg.TRAIN.USE_PREFETCH)
 
@@ -87,12 +89,13 @@ class RoIDataLayer(caffe.Layer):
         sees in as many passes, and all have the same state.
         """
         draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_all if cfg.TRAIN.USE_OHEM else draw_sampled
-        drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._sampler.rng)
-                 for _ in range(caffe.solver_count())]
+        sampling = settings.sampling()
+        drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._scaling.sizes, sampling,
+                      self._sampler.rng) for _ in range(caffe.solver_count())]
         return drawn[caffe.solver_rank()], self._sampler.state()
 
     def _make(self, drawn_and_state):
-        return make_blobs(drawn_and_state[0], self._num_classes)
+        return make_blobs(drawn_and_state[0], self._num_classes, self._scaling, self._inside_weights)
 
     def _get_next_minibatch_inds(self):
         return self._sampler.next_inds()
@@ -140,7 +143,7 @@ class OHEMDataLayer(caffe.Layer):
         rois, labels = arrays[:2]
         loss = roi_losses(cls_prob, labels, *((bbox_pred, *arrays[2:]) if cfg.TRAIN.BBOX_REG else ()))
         warming_up = self._iteration < cfg.TRAIN.OHEM_WARMUP_ITERS
-        hard_inds = np.arange(len(loss)) if warming_up else hard_roi_inds(loss, rois, labels)
+        hard_inds = np.arange(len(loss)) if warming_up else hard_roi_inds(loss, rois, labels, settings.mining())
         stats.add(loss, hard_inds, rois, labels)
         for i, array in enumerate(arrays):
             _put(top[i], array[hard_inds])

@@ -4,8 +4,10 @@ import numpy as np
 import numpy.random as npr
 from fast_rcnn.bbox_transform import bbox_transform
 from fast_rcnn.config import cfg
-from roi_data_layer.minibatch import all_rois, expand_targets, sample_rois
+from roi_data_layer import settings
+from roi_data_layer.blobs import expand_targets
 from roi_data_layer.mining_stats import stats
+from roi_data_layer.sampling import all_rois, sample_rois
 from utils.cython_bbox import bbox_overlaps
 
 from rpn.layer_io import objects_of, put, read_params
@@ -65,21 +67,15 @@ class ProposalTargetLayer(caffe.Layer):
         if len(fg_inds):
             objects = gt_boxes[nearest[fg_inds]]                            # (F, 5)
             labels[:len(fg_inds)] = objects[:, 4]
-            targets[:len(fg_inds)] = self._normalized(bbox_transform(rois[fg_inds, 1:], objects[:, :4]))
+            targets[:len(fg_inds)] = settings.targets().normalize_precomputed(
+                bbox_transform(rois[fg_inds, 1:], objects[:, :4]))
         return rois[keep], labels, targets
 
     def _choose(self, overlaps, count):
         """Indices of foreground and background by the overlaps (R,) of the RoIs of one of `count` images."""
         if cfg.TRAIN.USE_OHEM and self._iteration >= cfg.TRAIN.OHEM_WARMUP_ITERS:
-            return all_rois(overlaps)
-        return sample_rois(overlaps, count, npr)
-
-    @staticmethod
-    def _normalized(targets):
-        """Targets (F, 4) less BBOX_NORMALIZE_MEANS, over BBOX_NORMALIZE_STDS, where these are used."""
-        if cfg.TRAIN.BBOX_NORMALIZE_TARGETS and cfg.TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED:
-            return (targets - np.array(cfg.TRAIN.BBOX_NORMALIZE_MEANS)) / np.array(cfg.TRAIN.BBOX_NORMALIZE_STDS)
-        return targets
+            return all_rois(overlaps, settings.sampling())
+        return sample_rois(overlaps, count, settings.sampling(), npr)
 
 
 def best_overlaps(boxes, gt_boxes):

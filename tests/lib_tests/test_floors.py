@@ -87,3 +87,19 @@ UPSTREAM = {
 def test_upstreams_names_stand_where_forks_look_for_them(module):
     found = importlib.import_module(module)
     assert [name for name in UPSTREAM[module].split() if not hasattr(found, name)] == []
+
+
+# Who reads cfg below training and testing: data sets, which are found by it, Python layers, and upstream's functions
+# that take no settings; roi_data_layer.settings makes records for these.
+READERS_OF_CFG = {
+    "datasets.coco_layout", "datasets.drawn_boxes", "datasets.factory", "datasets.file_imdb", "datasets.imdb",
+    "datasets.voc_layout", "roi_data_layer.layer", "roi_data_layer.minibatch", "roi_data_layer.settings",
+    "rpn.anchor_target_layer", "rpn.generate", "rpn.proposal_layer", "rpn.proposal_target_layer",
+}
+
+
+def test_settings_are_read_at_the_edge_alone():
+    known = floors()
+    readers = {module for module, path in sources().items()
+               if "fast_rcnn.config.cfg" in imports(path) and floor_of(module, known) < 4}
+    assert readers == READERS_OF_CFG

@@ -4,9 +4,10 @@ import time
 import numpy as np
 import pytest
 from nms.cpu_nms import cpu_nms
-from roi_data_layer.minibatch import get_ohem_minibatch, hard_roi_inds
+from roi_data_layer import settings as records
+from roi_data_layer.minibatch import get_ohem_minibatch
 from roi_data_layer.mining_stats import MiningStats
-from roi_data_layer.ohem import roi_losses, select_hard, select_hard_per_image
+from roi_data_layer.ohem import hard_roi_inds, roi_losses, select_hard, select_hard_per_image
 from support.reference import lib_case
 from support.settings import settings
 
@@ -23,7 +24,7 @@ def test_selection_equals_the_original(name, use_nms):
     want = case[key + "_stable"] if key + "_stable" in case else case[key]
     loss, rois, labels = (case["%s.%s" % (name, part)] for part in ("loss", "rois", "labels"))
     with settings({"TRAIN.BATCH_SIZE": int(case[name + ".BATCH_SIZE"]), "TRAIN.OHEM_USE_NMS": use_nms}):
-        inds = hard_roi_inds(loss, rois, labels)
+        inds = hard_roi_inds(loss, rois, labels, records.mining())
         blobs = get_ohem_minibatch(loss, rois, labels)
     assert np.array_equal(inds, want)
     assert sorted(blobs) == ["labels_hard", "rois_hard"]
@@ -67,7 +68,7 @@ def test_nms_over_all_labels_is_a_setting():
     loss, labels = np.array([1.0, 2.0, 0.5]), np.array([0, 1, 0], np.float32)
     for per_class, want in ((True, [1, 0, 2]), (False, [1, 2])):
         with settings({"TRAIN.OHEM_NMS_PER_CLASS": per_class}):
-            assert hard_roi_inds(loss, rois, labels).tolist() == want
+            assert hard_roi_inds(loss, rois, labels, records.mining()).tolist() == want
 
 
 def test_so_many_of_each_image_is_a_setting():
@@ -77,9 +78,9 @@ def test_so_many_of_each_image_is_a_setting():
     loss, labels = np.r_[rng.random(20) + 1, rng.random(20)], np.zeros(40, np.float32)
     common = {"TRAIN.BATCH_SIZE": 8, "TRAIN.IMS_PER_BATCH": 2, "TRAIN.OHEM_USE_NMS": False}
     with settings(common):
-        assert rois[hard_roi_inds(loss, rois, labels), 0].tolist() == [0] * 8
+        assert rois[hard_roi_inds(loss, rois, labels, records.mining()), 0].tolist() == [0] * 8
     with settings({**common, "TRAIN.OHEM_PER_IMAGE": True}):
-        inds = hard_roi_inds(loss, rois, labels)
+        inds = hard_roi_inds(loss, rois, labels, records.mining())
     assert rois[inds, 0].tolist() == [0] * 4 + [1] * 4
     assert (np.diff(loss[inds]) <= 0).all()
 
