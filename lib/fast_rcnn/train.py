@@ -7,7 +7,6 @@ import caffe
 import numpy as np
 from datasets.check import tell_images_without_objects
 from roi_data_layer import settings
-from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
 from roi_data_layer.sampling import has_candidates
 from training.conditions import conditions_of, tell_changes
@@ -15,6 +14,7 @@ from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_p
 from training.folder_lock import only_training_in
 from training.identity import identify, roidb_key
 from training.log import DIVERGED_REMEDY, TrainingLog
+from training.mining_stats import MiningStats
 from training.pretrained import load_pretrained
 from training.processes import agree_on_stop, seed_iteration, share_gradients
 from training.record import describe_run, read_record
@@ -103,7 +103,7 @@ class SolverWrapper:
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
         check_settings(net_param)
         check_rpn_settings(net_param)
-        losses, self._annotator, self._net_name = loss_blobs(net_param), annotator(net_param), net_param.name
+        losses, self._net_name = loss_blobs(net_param), net_param.name
         self._bbox_pred = self.bbox_means = self.bbox_stds = None
         if cfg.TRAIN.BBOX_REG:
             self.bbox_means, self.bbox_stds = add_bbox_regression_targets(roidb)
@@ -125,8 +125,9 @@ class SolverWrapper:
         print("Training on %d images%s; output goes to %s" % (
             len(roidb), " in %d processes" % self._nccl.count if self._nccl.count > 1 else "", self.output_dir),
             flush=True)
+        self._mining = MiningStats(self.solver.net, annotator(net_param))
         self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
-                                losses, self._nccl, self.solver.iter, cfg.TRAIN.TENSORBOARD)
+                                losses, self._nccl, self._mining, self.solver.iter, cfg.TRAIN.TENSORBOARD)
 
     def train_model(self, max_iters):
         """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.
@@ -159,8 +160,7 @@ class SolverWrapper:
         seed_iteration(self._seed, self.solver.iter)
         self.solver.step(1)
         self._sampler_states = self._ask_samplers()
-        if self._annotator:
-            stats.add_annotated(self.solver.net.blobs, self._annotator)
+        self._mining.add_iteration()
         self._log.add(self.solver.iter, self.solver.net)
 
     @contextmanager

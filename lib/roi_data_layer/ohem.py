@@ -11,6 +11,7 @@ answer is the same, because a RoI is never suppressed by one with a smaller loss
 Arrays and numbers only: R RoIs, C classes with 0 the background.
 """
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,15 @@ class Mining:
     per_image: bool
     nms_thresh: float | None
     per_class: bool
+
+
+class Mined(NamedTuple):
+    """What was chosen in a pass: loss (R,) of all RoIs; indices (B,), rois (B, 5) and labels (B,) of the hard ones."""
+
+    loss: np.ndarray
+    hard_inds: np.ndarray
+    rois: np.ndarray
+    labels: np.ndarray
 
 
 def hard_roi_inds(loss, rois, labels, mining):

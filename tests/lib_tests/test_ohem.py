@@ -1,15 +1,16 @@
 """Selection of hard RoIs: the original's vectors, and a naive rendering of its way for random, tied and odd input."""
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from nms.cpu_nms import cpu_nms
 from roi_data_layer import settings as records
 from roi_data_layer.minibatch import get_ohem_minibatch
-from roi_data_layer.mining_stats import MiningStats
-from roi_data_layer.ohem import hard_roi_inds, roi_losses, select_hard, select_hard_per_image
+from roi_data_layer.ohem import Mined, hard_roi_inds, roi_losses, select_hard, select_hard_per_image
 from support.reference import lib_case
 from support.settings import settings
+from training.mining_stats import MiningStats
 
 SELECT_CASES = ["n50", "n50b16", "n50x2", "n2000", "n2000x2", "n2000f32", "ties50", "ties2000", "ties2000x2", "allsame",
                 "nobg"]
@@ -129,13 +130,18 @@ def test_losses_of_rois_one_by_one():
 
 
 def test_stats_are_means_over_passes():
-    stats = MiningStats()
+    """Of a net whose layers keep the passes of an iteration until they are asked."""
+    data, mining = SimpleNamespace(gt_rois=None), SimpleNamespace(mined=None)
+    stats, alone = MiningStats(SimpleNamespace(layers=[data, mining])), SimpleNamespace(mined=None)
     assert stats.take() == {}
     rois, labels = np.arange(20, dtype=np.float32).reshape(4, 5), np.array([1, 0, 2, 0], np.float32)
-    stats.add(np.array([1.0, 2, 3, 6]), np.array([3, 2]), rois, labels)
-    assert np.isnan(stats.take()["hard_gt"])            # nobody said which RoIs are ground truth
-    stats.gt_rois = rois[[2, 0]]
-    stats.add(np.array([1.0, 2, 3, 6]), np.array([3, 2]), rois, labels)
-    stats.add(np.array([1.0, 0, 0, 1]), np.array([0, 2]), rois, labels)
+    for loss, hard in ((np.array([1.0, 2, 3, 6]), [3, 2]), (np.array([1.0, 0, 0, 1]), [0, 2])):
+        data.gt_rois.append(rois[[2, 0]])
+        mining.mined.append(Mined(loss, np.array(hard), rois[hard], labels[hard]))
+    stats.add_iteration()
     assert stats.take() == {"mean_loss_all": 1.75, "mean_loss_hard": 2.5, "hard_fg": 1.5, "hard_gt": 1.5}
     assert stats.take() == {}
+    unknown = MiningStats(SimpleNamespace(layers=[alone]))
+    alone.mined.append(Mined(loss, np.array(hard), rois[hard], labels[hard]))
+    unknown.add_iteration()
+    assert np.isnan(unknown.take()["hard_gt"])          # no layer says which RoIs are ground truth
