@@ -29,17 +29,16 @@ class Targets:
         return (targets - means) / stds
 
 
-def compute_targets(rois, overlaps, labels, thresh):
-    """bbox_targets of one image: rois (R, 4), overlaps (R,), labels (R,).
+def compute_targets(rois, gt_boxes, overlaps, labels, thresh):
+    """bbox_targets of one image: rois (R, 4), gt_boxes (G, 4), overlaps (R,), labels (R,).
 
     Rows with overlap >= thresh get their class and the transform to the ground-truth box they overlap most (the first
-    on ties).  Ground truth are the rows with overlap 1, which a proposal equal to a ground-truth box is too.
+    on ties).
     """
     targets = np.zeros((len(rois), 5), dtype=np.float32)
-    gt_inds = np.flatnonzero(overlaps == 1)
     ex_inds = np.flatnonzero(overlaps >= thresh)
-    if len(gt_inds) and len(ex_inds):
-        ex_rois, gt_rois = rois[ex_inds].astype(np.float64), rois[gt_inds].astype(np.float64)
+    if len(gt_boxes) and len(ex_inds):
+        ex_rois, gt_rois = rois[ex_inds].astype(np.float64), gt_boxes.astype(np.float64)
         nearest = bbox_overlaps(ex_rois, gt_rois).argmax(axis=1)  # (E, G) -> (E,)
         targets[ex_inds, 0] = labels[ex_inds]
         targets[ex_inds, 1:] = bbox_transform(ex_rois, gt_rois[nearest])

@@ -18,6 +18,7 @@ and for a net with an RPN, with data
 from typing import NamedTuple
 
 import numpy as np
+from datasets.ground_truth import object_rows
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 
 from roi_data_layer.sampling import all_rois, sample_rois
@@ -68,13 +69,8 @@ def make_blobs(drawn, num_classes, scaling, inside_weights):
 
 def gt_rois(drawn, im_scales):
     """Which RoIs are ground-truth boxes, (G, 5) rows as in the rois blob."""
-    gt_inds = [gt_rows(entry) for entry in drawn.entries]
+    gt_inds = [object_rows(entry) for entry in drawn.entries]
     return _rois(drawn.entries, im_scales, gt_inds)
-
-
-def gt_rows(entry):
-    """Indices of the objects of a roidb entry, without crowds (whose overlaps are -1)."""
-    return np.flatnonzero((entry["gt_classes"] > 0) & (entry["max_overlaps"] == 1))
 
 
 def _draw_sizes(count, sizes, rng):
@@ -99,7 +95,7 @@ def _gt_boxes(entries, im_scales):
     """The gt_boxes blob; crowds are no objects to be proposed."""
     parts = []
     for i, (entry, im_scale) in enumerate(zip(entries, im_scales)):
-        rows = gt_rows(entry)
+        rows = object_rows(entry)
         boxes = entry["boxes"][rows].astype(np.float64) * im_scale
         parts.append(np.column_stack([boxes, entry["gt_classes"][rows], np.full(len(rows), i)]).astype(np.float32))
     return np.concatenate(parts)[:, :5 if len(entries) == 1 else 6]

@@ -1,5 +1,6 @@
 """What training needs of a roidb beyond what a data set gives: best overlaps, and box regression targets."""
 import numpy as np
+from datasets.ground_truth import object_rows
 from datasets.image_files import image_size
 from utils.errors import UserError
 from utils.progress import progress
@@ -37,8 +38,8 @@ def add_bbox_regression_targets(roidb):
         raise UserError("the roidb is empty: there are no images to train on")
     num_classes, rules = roidb[0]["gt_overlaps"].shape[1], settings.targets()
     for entry in roidb:
-        entry["bbox_targets"] = compute_targets(entry["boxes"], entry["max_overlaps"], entry["max_classes"],
-                                                rules.overlap)
+        entry["bbox_targets"] = compute_targets(entry["boxes"], entry["boxes"][object_rows(entry)],
+                                                entry["max_overlaps"], entry["max_classes"], rules.overlap)
     if rules.precomputed:
         means, stds = (np.tile(values, (num_classes, 1)) for values in rules.precomputed)
     else:

@@ -9,6 +9,7 @@ The post-hoc SVMs of R-CNN that Fast R-CNN compares softmax with (section 5.4); 
 3. After the last image every SVM is trained once more.
 """
 import numpy as np
+from datasets.ground_truth import object_rows
 from fast_rcnn.config import cfg
 from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.test import im_detect
@@ -108,7 +109,7 @@ class SVMTrainer:
     def _collect_positives(self):
         for i in progress(range(self.imdb.num_images), "positives", unit="im"):
             entry = self.imdb.roidb[i]
-            gt = entry["gt_classes"] > 0
+            gt = object_rows(entry)
             _, features = self._features(i, entry["boxes"][gt])
             for cls, feature in zip(entry["gt_classes"][gt], features):
                 self.trainers[cls].pos.append(feature[np.newaxis])
