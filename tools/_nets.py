@@ -2,6 +2,7 @@
 import caffe
 import numpy as np
 from fast_rcnn.class_names import count_classes
+from fast_rcnn.config import nets_dir
 from fast_rcnn.finite import REMEDY, weights_not_finite
 from fast_rcnn.prototxt import adapt_net
 from utils.errors import UserError
@@ -14,7 +15,7 @@ def load_test_net(prototxt, caffemodel, classes):
     UserError for weights that are not finite.
     """
     count = len(classes) if classes else count_classes(caffemodel)
-    net = caffe.Net(adapt_net(prototxt, count) if count else str(prototxt), str(caffemodel), caffe.TEST)
+    net = caffe.Net(adapt_net(prototxt, count, nets_dir()) if count else str(prototxt), str(caffemodel), caffe.TEST)
     layer = weights_not_finite(net)
     if layer:
         raise UserError(f"{caffemodel}: layer {layer} has weights that are not finite; {REMEDY}")

@@ -18,6 +18,7 @@ import _nets
 import caffe
 import numpy as np
 from fast_rcnn.class_names import write_class_names
+from fast_rcnn.config import nets_dir
 from fast_rcnn.prototxt import adapt_net, read_net, set_num_classes, write_prototxt
 from utils.errors import UserError
 
@@ -92,7 +93,7 @@ def compressed_prototxt(args, net, classes):
         split_layers(net_param, parse_ranks(args.ranks), {name: blobs[0].shape for name, blobs in net.params.items()})
         write_prototxt(net_param, os.path.abspath(args.prototxt_svd))
         print("Wrote %s" % args.prototxt_svd)
-    return adapt_net(args.prototxt_svd, classes) if classes else args.prototxt_svd
+    return adapt_net(args.prototxt_svd, classes, nets_dir()) if classes else args.prototxt_svd
 
 
 # ---- the weights

@@ -22,7 +22,7 @@ import matplotlib
 from _init_paths import ROOT
 from datasets.voc_layout import VOC_CLASSES
 from fast_rcnn.class_names import BACKGROUND, shorten
-from fast_rcnn.config import cfg, cfg_from_list
+from fast_rcnn.config import cfg, cfg_from_list, nets_dir
 from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import image_detections
@@ -131,7 +131,8 @@ def load(args):
     if classes is None:
         classes = _classes.assumed_classes(model, (BACKGROUND,) + VOC_CLASSES, "PASCAL VOC")
     print("Model: %s, %d classes and the background: %s" % (model, len(classes) - 1, shorten(classes[1:])))
-    net = caffe.Net(adapt_net(args.prototxt or find_prototxt(args.net), len(classes)), str(model), caffe.TEST)
+    prototxt = adapt_net(args.prototxt or find_prototxt(args.net), len(classes), nets_dir())
+    net = caffe.Net(prototxt, str(model), caffe.TEST)
     use_config_of(net, classes)
     print("Boxes: " + ("proposals of the net" if cfg.TEST.HAS_RPN else "selective search, " + args.mode))
     return net, classes

@@ -7,11 +7,11 @@ import time
 import _classes
 import _cli
 import caffe
+from datasets.content_hash import file_hash
 from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import test_net
-from utils.content_hash import file_hash
 
 
 def parse_args():

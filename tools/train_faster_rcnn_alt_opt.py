@@ -21,6 +21,7 @@ from collections import namedtuple
 
 import _cli
 import caffe
+from datasets.content_hash import file_hash
 from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from fast_rcnn.prototxt import read_solver
@@ -29,7 +30,6 @@ from training.folder_lock import only_training_in
 from training.identity import identify
 from training.record import RECORD, describe_run, read_record, write_record
 from training.run_folder import begun, drop_previous, require_own_folder
-from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.launch import call
 from utils.whole_file import whole_file

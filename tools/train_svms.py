@@ -16,9 +16,9 @@ import caffe
 from datasets.check import tell_images_without_objects
 from datasets.factory import get_imdb
 from fast_rcnn.class_names import write_class_names
-from fast_rcnn.config import cfg
+from fast_rcnn.config import cfg, nets_dir
 from fast_rcnn.prototxt import adapt_net
-from fast_rcnn.svm import SVMTrainer
+from training.svm import SVMTrainer
 
 
 def parse_args():
@@ -45,7 +45,7 @@ def main():
     tell_images_without_objects(imdb, imdb.roidb, share=0.5)
     if cfg.TRAIN.USE_FLIPPED:
         imdb.append_flipped_images()
-    net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes), args.caffemodel, caffe.TEST)
+    net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes, nets_dir()), args.caffemodel, caffe.TEST)
     SVMTrainer(net, imdb, columns).train()
     out = os.path.splitext(args.caffemodel)[0] + '_svm.caffemodel'
     net.save(out)

@@ -15,7 +15,7 @@ FORMAT = 2      # raise it when what is stored changes, or what the check refuse
 
 
 def content_key(*parts):
-    """Hex digest of anything json can write: names of images, settings, hashes of files (utils.content_hash).
+    """Hex digest of anything json can write: names of images, settings, hashes of files (datasets.content_hash).
 
     No path and no time is part of it: data that was moved or touched is the same data.
     """

@@ -3,7 +3,6 @@ import os
 
 import numpy as np
 import scipy.sparse
-from utils.content_hash import existing_hashes
 from utils.errors import UserError
 
 from datasets.cache import cached_arrays, content_key
@@ -12,6 +11,7 @@ from datasets.coco_ids import is_id
 from datasets.coco_json import are_usable, boxes_of, image_problems, placed, placement_of, read_sources
 from datasets.coco_layout import official_layout, own_layout
 from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
+from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import placement_settings
 from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb

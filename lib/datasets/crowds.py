@@ -4,12 +4,15 @@ In a roidb a row whose gt_overlaps are all -1 is a crowd, or a proposal inside o
 -1 is neither foreground nor background.
 """
 import numpy as np
+import scipy.sparse
 
 CROWD_THRESH = 0.7      # of a proposal's area, from which a crowd covers it; the original's setting
 
 
 def crowd_rows(gt_overlaps):
-    """(R,) bool of the rows of gt_overlaps (R, num_classes) csr that are -1."""
+    """(R,) bool of the rows of gt_overlaps (R, num_classes), csr or an array, that are -1."""
+    if not scipy.sparse.issparse(gt_overlaps):
+        return (np.asarray(gt_overlaps) < 0).any(axis=1)
     if not (gt_overlaps.data < 0).any():
         return np.zeros(gt_overlaps.shape[0], dtype=bool)
     return gt_overlaps.min(axis=1).toarray().ravel() < 0

@@ -3,12 +3,12 @@ import os
 
 import numpy as np
 from fast_rcnn.config import cfg
-from utils.content_hash import existing_hashes
 from utils.errors import UserError
 from utils.progress import progress
 
 from datasets.cache import cached_roidb, content_key
 from datasets.check import require_sound
+from datasets.content_hash import existing_hashes
 from datasets.ds_utils import bad_boxes, clip_one_pixel, filter_small_boxes, unique_boxes
 from datasets.imdb import imdb
 from datasets.proposals import find_proposals, load_proposals

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from PIL import Image
-from utils.content_hash import file_hash
 from utils.errors import UserError
+
+from datasets.content_hash import file_hash
 
 ORIENTATION = 0x0112    # EXIF tag
 HEADER_TELLS = ("JPEG", "MPO", "PNG", "BMP")        # formats whose headers have the size that cv2 reads

@@ -4,12 +4,13 @@ import os
 import numpy as np
 import scipy.sparse
 from fast_rcnn.config import cache_dir, cfg
-from utils.content_hash import existing_hashes
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
+from datasets.content_hash import existing_hashes
 from datasets.crowds import covered_by, crowd_rows
 from datasets.ds_utils import one_a_row
+from datasets.ground_truth import object_rows
 from datasets.image_files import image_size, require_whole
 
 # area ranges of evaluate_recall, in square pixels
@@ -131,7 +132,7 @@ class imdb:
         return self._image_index
 
     def image_hashes(self):
-        """utils.content_hash of each image file; None where there is none."""
+        """datasets.content_hash of each image file; None where there is none."""
         return existing_hashes([self.image_path_at(i) for i in range(self.num_images)], self.name + " hashes")
 
     def has_stored_gt(self):
@@ -247,8 +248,9 @@ def _best_overlaps(boxes, gt_boxes):
 
 def _gt_in_range(entry, low, high):
     """Ground-truth boxes with an area in [low, high], without crowds."""
-    areas, wanted = entry["seg_areas"], (entry["gt_classes"] > 0) & ~crowd_rows(entry["gt_overlaps"])
-    return entry["boxes"][wanted & (areas >= low) & (areas <= high)]
+    rows = object_rows(entry)
+    areas = entry["seg_areas"][rows]
+    return entry["boxes"][rows[(areas >= low) & (areas <= high)]]
 
 
 def _matched_overlaps(boxes, gt_boxes):

@@ -3,12 +3,12 @@ import os
 import uuid
 
 import numpy as np
-from utils.content_hash import existing_hashes
 from utils.errors import UserError
 from utils.progress import progress
 
 from datasets.cache import content_key
 from datasets.check import require_checked
+from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import placement_settings
 from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb

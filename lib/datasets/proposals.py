@@ -34,7 +34,7 @@ class Proposals(NamedTuple):
 def load_proposals(path, names, trust_pickle=False, hashes=None):
     """Boxes of every image of `names`: a list of (R, 4) float32, 0-based [x1 y1 x2 y2], nothing removed.
 
-    hashes: utils.content_hash of the image files; a file that tells which ones it was made from must agree.
+    hashes: datasets.content_hash of the image files; a file that tells which ones it was made from must agree.
     """
     load = LOADERS.get(os.path.splitext(path)[1])
     if load is None:

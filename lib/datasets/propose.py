@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from utils import selective_search
 from utils.blob import read_image
-from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.progress import progress
 from utils.whole_file import remove_parts, whole_file
 
+from datasets.content_hash import file_hash
 from datasets.proposals import load_proposals
 from datasets.proposals_mat import MatFile, load_mat, save_mat
 

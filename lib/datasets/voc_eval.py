@@ -11,10 +11,10 @@ import re
 from itertools import zip_longest
 
 import numpy as np
-from utils.content_hash import existing_hashes
 from utils.errors import UserError
 
 from datasets.cache import cached_arrays, content_key
+from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import UNMOVED, placement_settings
 from datasets.image_files import image_geometry
 from datasets.text_files import read_lines

@@ -133,6 +133,11 @@ def output_path(exp_dir: str, imdb_name: str) -> str:
     return osp.abspath(osp.join(cfg.ROOT_DIR, 'output', exp_dir, imdb_name))
 
 
+def nets_dir():
+    """The folder of nets that were fitted to a number of classes, <ROOT_DIR>/output/nets; it may not exist yet."""
+    return osp.join(cfg.ROOT_DIR, 'output', 'nets')
+
+
 def cache_dir():
     """The folder of derived files, <ROOT_DIR>/data/cache; it may not exist yet."""
     return osp.join(cfg.ROOT_DIR, 'data', 'cache')

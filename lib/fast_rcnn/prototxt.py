@@ -11,8 +11,6 @@ from google.protobuf import text_format
 from utils.errors import UserError
 from utils.whole_file import remove_parts, whole_file
 
-from fast_rcnn.config import cfg
-
 NUM_CLASSES = re.compile(r"""(num_classes['"]?\s*:\s*)\d+""")
 OUTPUTS_PER_CLASS = {"cls_score": 1, "bbox_pred": 4}  # by the beginning of the layer's name
 BOX_LOSSES = ("SmoothL1Loss", "SmoothL1LossOHEM")
@@ -59,15 +57,14 @@ def set_num_classes(net_param, num_classes):
     return net_param.SerializeToString() != before
 
 
-def adapt_net(path, num_classes, folder=None):
+def adapt_net(path, num_classes, folder):
     """Path of a prototxt like the one at `path`, for num_classes classes.
 
-    `path` itself where it fits; otherwise a file in `folder` (output/nets unless given) named by what it holds.
+    `path` itself where it fits; otherwise a file in `folder` (made) named by what it holds.
     """
     net_param = read_net(path)
     if not set_num_classes(net_param, num_classes):
         return str(path)
-    folder = folder or os.path.join(cfg.ROOT_DIR, "output", "nets")
     os.makedirs(folder, exist_ok=True)
     remove_parts(folder)
     digest = hashlib.sha256(net_param.SerializeToString(deterministic=True)).hexdigest()[:8]

@@ -5,7 +5,7 @@ import caffe
 import cv2
 import numpy as np
 from datasets.check import tell_images_without_objects
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import Scaling, im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 from utils.progress import progress
 
@@ -90,7 +90,7 @@ def _passes(net, im, boxes, columns):
         raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
     run, done = _run_with_rpn if cfg.TEST.HAS_RPN else _run_on_boxes, set()
     for sizes in [[size] for size in cfg.TEST.SCALES] if cfg.TEST.SCALE_MODE == 'all' else [cfg.TEST.SCALES]:
-        data, im_scales = _get_image_blob(im, sizes)
+        data, im_scales = _get_image_blob(im, Scaling(tuple(sizes), cfg.TEST.MAX_SIZE, cfg.PIXEL_MEANS))
         if tuple(im_scales) not in done:
             done.add(tuple(im_scales))
             yield (*take_columns(*run(net, im, boxes, data, im_scales), columns), im_scales)
@@ -152,9 +152,9 @@ def _first_of_equal(rois_blob, scale):
     return np.unique(numbers, return_index=True, return_inverse=True)[1:]
 
 
-def _get_image_blob(im, sizes):
-    """The image pyramid (S, 3, H, W) float32, one level for each short side of `sizes`, and the scales (S,)."""
-    levels = [prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TEST.MAX_SIZE) for size in sizes]
+def _get_image_blob(im, scaling):
+    """The image pyramid (S, 3, H, W) float32, one level for each short side, and the scales (S,)."""
+    levels = [prep_im_for_blob(im, scaling.pixel_means, size, scaling.max_size) for size in scaling.sizes]
     ims, im_scales = zip(*levels)
     return im_list_to_blob(ims), np.array(im_scales)
 

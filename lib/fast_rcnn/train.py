@@ -6,26 +6,28 @@ from contextlib import contextmanager, nullcontext
 import caffe
 import numpy as np
 from datasets.check import tell_images_without_objects
-from roi_data_layer.mining_stats import stats
+from roi_data_layer import settings
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
+from roi_data_layer.sampling import has_candidates
 from training.conditions import conditions_of, tell_changes
 from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_prefix
 from training.folder_lock import only_training_in
 from training.identity import identify, roidb_key
+from training.log import DIVERGED_REMEDY, TrainingLog
+from training.mining_stats import MiningStats
+from training.pretrained import load_pretrained
+from training.processes import agree_on_stop, seed_iteration, share_gradients
 from training.record import describe_run, read_record
+from training.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
 from training.run_folder import Run, begun, choose_state, drop_previous, record_folder
+from training.stop_signals import StopSignals
 from utils.errors import UserError
 from utils.progress import progress
 
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
-from fast_rcnn.pretrained import load_pretrained
-from fast_rcnn.processes import agree_on_stop, seed_iteration, share_gradients
 from fast_rcnn.prototxt import annotator, find_bbox_pred, loss_blobs, python_classes, write_prototxt
-from fast_rcnn.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
-from fast_rcnn.stop_signals import StopSignals
-from fast_rcnn.training_log import DIVERGED_REMEDY, TrainingLog
 
 # {type of a layer that chooses the hard RoIs: settings file in experiments/cfgs that goes with it}
 MINING_CFGS = {"OHEMDataLayer": "fast_rcnn_ohem", "BoxAnnotatorOHEM": "rfcn_end2end_ohem"}
@@ -44,18 +46,14 @@ def get_training_roidb(imdb):
 
 def filter_roidb(roidb):
     """The entries that have a foreground or a background RoI; UserError when none has."""
-    usable = [entry for entry in roidb if _is_usable(entry["max_overlaps"])]
+    sampling = settings.sampling()
+    usable = [entry for entry in roidb if has_candidates(entry["max_overlaps"], sampling)]
     print("Filtered %d roidb entries: %d -> %d" % (len(roidb) - len(usable), len(roidb), len(usable)))
     if not usable:
         raise UserError("none of the %d training images has a RoI with IoU >= TRAIN.FG_THRESH (%g) or in [TRAIN."
                         "BG_THRESH_LO, BG_THRESH_HI) = [%g, %g); check the annotations and proposals" % (
                             len(roidb), cfg.TRAIN.FG_THRESH, cfg.TRAIN.BG_THRESH_LO, cfg.TRAIN.BG_THRESH_HI))
     return usable
-
-
-def _is_usable(overlaps):
-    background = (overlaps < cfg.TRAIN.BG_THRESH_HI) & (overlaps >= cfg.TRAIN.BG_THRESH_LO)
-    return bool((background | (overlaps >= cfg.TRAIN.FG_THRESH)).any())
 
 
 def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_iters=40000, resume=None, classes=None,
@@ -106,7 +104,7 @@ class SolverWrapper:
         self.solver_param, net_param = self._fitted(solver_prototxt, roidb[0]["gt_overlaps"].shape[1], max_iters)
         check_settings(net_param)
         check_rpn_settings(net_param)
-        losses, self._annotator, self._net_name = loss_blobs(net_param), annotator(net_param), net_param.name
+        losses, self._net_name = loss_blobs(net_param), net_param.name
         self._bbox_pred = self.bbox_means = self.bbox_stds = None
         if cfg.TRAIN.BBOX_REG:
             self.bbox_means, self.bbox_stds = add_bbox_regression_targets(roidb)
@@ -128,8 +126,9 @@ class SolverWrapper:
         print("Training on %d images%s; output goes to %s" % (
             len(roidb), " in %d processes" % self._nccl.count if self._nccl.count > 1 else "", self.output_dir),
             flush=True)
+        self._mining = MiningStats(self.solver.net, annotator(net_param))
         self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
-                                losses, self._nccl, self.solver.iter, cfg.TRAIN.TENSORBOARD)
+                                losses, self._nccl, self._mining, self.solver.iter, cfg.TRAIN.TENSORBOARD)
 
     def train_model(self, max_iters):
         """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.
@@ -162,8 +161,7 @@ class SolverWrapper:
         seed_iteration(self._seed, self.solver.iter)
         self.solver.step(1)
         self._sampler_states = self._ask_samplers()
-        if self._annotator:
-            stats.add_annotated(self.solver.net.blobs, self._annotator)
+        self._mining.add_iteration()
         self._log.add(self.solver.iter, self.solver.net)
 
     @contextmanager

@@ -5,9 +5,9 @@ import yaml
 from fast_rcnn.config import cfg, check_cfg
 from utils.errors import UserError
 
-from roi_data_layer.minibatch import draw_all, draw_rpn, draw_sampled, gt_rois, hard_roi_inds, make_blobs
-from roi_data_layer.mining_stats import stats
-from roi_data_layer.ohem import roi_losses
+from roi_data_layer import settings
+from roi_data_layer.blobs import draw_all, draw_rpn, draw_sampled, gt_rois, make_blobs
+from roi_data_layer.ohem import Mined, hard_roi_inds, roi_losses
 from roi_data_layer.prefetch import Prefetch
 from roi_data_layer.sampler import ImageSampler
 
@@ -24,12 +24,14 @@ class RoIDataLayer(caffe.Layer):
             python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "'num_classes': 21" } }
 
     The last three tops stand only with cfg.TRAIN.BBOX_REG; with cfg.TRAIN.HAS_RPN the tops are data, im_info and
-    gt_boxes.  Blobs as in roi_data_layer.minibatch: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
+    gt_boxes.  Blobs as in roi_data_layer.blobs: sampled RoIs, or, with cfg.TRAIN.USE_OHEM, all of them.  The images
     come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
     threads while the net runs; they are the same either way.  `images`: the paths of the images of the last minibatch.
+    `gt_rois`: set to a list, it gets the (G, 5) rows of rois that are ground truth, for each minibatch with RoIs.
     """
 
     images = ()
+    gt_rois = None
 
     def setup(self, bottom, top):
         check_cfg("TRAIN")
@@ -58,8 +60,8 @@ class RoIDataLayer(caffe.Layer):
     def forward(self, bottom, top):
         (drawn, self._state), (blobs, im_scales) = self._minibatches.next()
         self.images = [entry["image"] for entry in drawn.entries]
-        if cfg.TRAIN.USE_OHEM and drawn.samples is not None:
-            stats.gt_rois = gt_rois(drawn, im_scales)
+        if self.gt_rois is not None and drawn.samples is not None:
+            self.gt_rois.append(gt_rois(drawn, im_scales))
         for i, name in enumerate(self._tops):
             _put(top[i], blobs[name])
 
@@ -77,6 +79,7 @@ class RoIDataLayer(caffe.Layer):
 
     def _start(self):
         """Draw and make from where the sampler stands."""
+        self._scaling, self._inside_weights = settings.scaling(), settings.inside_weights()
         self._state = self._sampler.state()
         self._minibatches = Prefetch(self._draw, self._make, cfg.TRAIN.USE_PREFETCH)
 
@@ -87,12 +90,13 @@ class RoIDataLayer(caffe.Layer):
         sees in as many passes, and all have the same state.
         """
         draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_all if cfg.TRAIN.USE_OHEM else draw_sampled
-        drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._sampler.rng)
-                 for _ in range(caffe.solver_count())]
+        sampling = settings.sampling()
+        drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._scaling.sizes, sampling,
+                      self._sampler.rng) for _ in range(caffe.solver_count())]
         return drawn[caffe.solver_rank()], self._sampler.state()
 
     def _make(self, drawn_and_state):
-        return make_blobs(drawn_and_state[0], self._num_classes)
+        return make_blobs(drawn_and_state[0], self._num_classes, self._scaling, self._inside_weights)
 
     def _get_next_minibatch_inds(self):
         return self._sampler.next_inds()
@@ -111,10 +115,12 @@ class OHEMDataLayer(caffe.Layer):
 
     Without cfg.TRAIN.BBOX_REG only the first 4 bottoms and 2 tops.  cls_prob (R, C), bbox_pred (R, 4*C); the tops are
     rows of the bottoms, by falling loss, BATCH_SIZE of them or fewer.  Selection as in roi_data_layer.ohem under
-    cfg.TRAIN.OHEM_*.  What was mined is added to roi_data_layer.mining_stats.
+    cfg.TRAIN.OHEM_*.  `mined`: set to a list, it gets a roi_data_layer.ohem.Mined of each pass.
     In the first OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells, the bottoms are a sample already and go
     through as they are (rpn.proposal_target_layer).
     """
+
+    mined = None
 
     def setup(self, bottom, top):
         if cfg.TRAIN.BATCH_SIZE < 1:
@@ -140,8 +146,9 @@ class OHEMDataLayer(caffe.Layer):
         rois, labels = arrays[:2]
         loss = roi_losses(cls_prob, labels, *((bbox_pred, *arrays[2:]) if cfg.TRAIN.BBOX_REG else ()))
         warming_up = self._iteration < cfg.TRAIN.OHEM_WARMUP_ITERS
-        hard_inds = np.arange(len(loss)) if warming_up else hard_roi_inds(loss, rois, labels)
-        stats.add(loss, hard_inds, rois, labels)
+        hard_inds = np.arange(len(loss)) if warming_up else hard_roi_inds(loss, rois, labels, settings.mining())
+        if self.mined is not None:
+            self.mined.append(Mined(loss, hard_inds, rois[hard_inds], labels[hard_inds]))
         for i, array in enumerate(arrays):
             _put(top[i], array[hard_inds])
 

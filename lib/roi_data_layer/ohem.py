@@ -10,11 +10,44 @@ answer is the same, because a RoI is never suppressed by one with a smaller loss
 
 Arrays and numbers only: R RoIs, C classes with 0 the background.
 """
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 
 from roi_data_layer.greedy_nms import greedy_nms
 
 EPS = np.finfo(np.float64).eps  # least probability, as in the original: no classification loss above 36.04
+
+
+@dataclass(frozen=True)
+class Mining:
+    """How hard RoIs are chosen.
+
+    count: of the whole minibatch, or with per_image of each image.
+    nms_thresh: IoU with a harder RoI from which a RoI is no candidate; None: all are.
+    per_class: that IoU counts only between RoIs of the same label.
+    """
+
+    count: int
+    per_image: bool
+    nms_thresh: float | None
+    per_class: bool
+
+
+class Mined(NamedTuple):
+    """What was chosen in a pass: loss (R,) of all RoIs; indices (B,), rois (B, 5) and labels (B,) of the hard ones."""
+
+    loss: np.ndarray
+    hard_inds: np.ndarray
+    rois: np.ndarray
+    labels: np.ndarray
+
+
+def hard_roi_inds(loss, rois, labels, mining):
+    """Indices of the hard RoIs by falling loss: loss (R,), rois (R, 5) [image, x1 y1 x2 y2], labels (R,)."""
+    select = select_hard_per_image if mining.per_image else select_hard
+    return select(np.asarray(loss, np.float64), rois, labels, mining.count, mining.nms_thresh, mining.per_class)
 
 
 def roi_losses(cls_prob, labels, bbox_pred=None, bbox_targets=None, inside_weights=None, outside_weights=None):

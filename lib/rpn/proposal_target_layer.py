@@ -4,8 +4,9 @@ import numpy as np
 import numpy.random as npr
 from fast_rcnn.bbox_transform import bbox_transform
 from fast_rcnn.config import cfg
-from roi_data_layer.minibatch import all_rois, expand_targets, sample_rois
-from roi_data_layer.mining_stats import stats
+from roi_data_layer import settings
+from roi_data_layer.blobs import expand_targets
+from roi_data_layer.sampling import all_rois, sample_rois
 from utils.cython_bbox import bbox_overlaps
 
 from rpn.layer_io import objects_of, put, read_params
@@ -24,7 +25,10 @@ class ProposalTargetLayer(caffe.Layer):
     with cfg.TRAIN.USE_OHEM all of them, for the mining to choose from, but only sampled ones in the first
     OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells.  With cfg.TRAIN.AGNOSTIC all classes share columns 4
     to 7 of targets and weights (R, 8).  An image may have no object, and no proposal either.
+    `gt_rois`: set to a list, it gets the (G, 5) rows that are ground truth, for each minibatch.
     """
+
+    gt_rois = None
 
     def setup(self, bottom, top):
         num_classes = int(read_params(self, "'num_classes': 21")["num_classes"])
@@ -45,7 +49,8 @@ class ProposalTargetLayer(caffe.Layer):
         images = range(_count_images(rpn_rois, gt_boxes))
         parts = [self._of_image(i, rpn_rois[rpn_rois[:, 0] == i], objects_of(gt_boxes, i), len(images)) for i in images]
         rois, labels, targets = (np.concatenate(arrays) for arrays in zip(*parts))
-        stats.gt_rois = np.concatenate([_as_rois(objects_of(gt_boxes, i), i) for i in images])
+        if self.gt_rois is not None:
+            self.gt_rois.append(np.concatenate([_as_rois(objects_of(gt_boxes, i), i) for i in images]))
         columns = np.minimum(labels, self._box_classes - 1)
         targets, inside = expand_targets(np.column_stack([columns, targets]), self._box_classes,
                                          cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
@@ -65,21 +70,15 @@ class ProposalTargetLayer(caffe.Layer):
         if len(fg_inds):
             objects = gt_boxes[nearest[fg_inds]]                            # (F, 5)
             labels[:len(fg_inds)] = objects[:, 4]
-            targets[:len(fg_inds)] = self._normalized(bbox_transform(rois[fg_inds, 1:], objects[:, :4]))
+            targets[:len(fg_inds)] = settings.targets().normalize_precomputed(
+                bbox_transform(rois[fg_inds, 1:], objects[:, :4]))
         return rois[keep], labels, targets
 
     def _choose(self, overlaps, count):
         """Indices of foreground and background by the overlaps (R,) of the RoIs of one of `count` images."""
         if cfg.TRAIN.USE_OHEM and self._iteration >= cfg.TRAIN.OHEM_WARMUP_ITERS:
-            return all_rois(overlaps)
-        return sample_rois(overlaps, count, npr)
-
-    @staticmethod
-    def _normalized(targets):
-        """Targets (F, 4) less BBOX_NORMALIZE_MEANS, over BBOX_NORMALIZE_STDS, where these are used."""
-        if cfg.TRAIN.BBOX_NORMALIZE_TARGETS and cfg.TRAIN.BBOX_NORMALIZE_TARGETS_PRECOMPUTED:
-            return (targets - np.array(cfg.TRAIN.BBOX_NORMALIZE_MEANS)) / np.array(cfg.TRAIN.BBOX_NORMALIZE_STDS)
-        return targets
+            return all_rois(overlaps, settings.sampling())
+        return sample_rois(overlaps, count, settings.sampling(), npr)
 
 
 def best_overlaps(boxes, gt_boxes):

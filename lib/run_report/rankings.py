@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import caffe
 import numpy as np
 from datasets.factory import get_imdb, split_names
-from fast_rcnn.config import cfg, cfg_from_list
-from fast_rcnn.pretrained import load_detector, load_pretrained
+from fast_rcnn.config import cfg, cfg_from_list, nets_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.train import filter_roidb, get_training_roidb
 from roi_data_layer.minibatch import get_allrois_minibatch
 from roi_data_layer.ohem import roi_losses, select_hard
 from roi_data_layer.roidb import add_bbox_regression_targets
+from training.pretrained import load_detector, load_pretrained
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 from utils.progress import progress
@@ -85,7 +85,7 @@ def load_net(run, when, classes):
     if path is None:
         raise UserError("the test net of %s is not there any more" % run.name)
     caffe.set_random_seed(run.record["seed"])
-    net = caffe.Net(adapt_net(path, len(classes)), caffe.TEST)
+    net = caffe.Net(adapt_net(path, len(classes), nets_dir()), caffe.TEST)
     if "rois" not in net.inputs:
         raise UserError("the net of %s takes no RoIs, it proposes its own" % run.name)
     weights = str(run.model) if when == "end" else run.record["weights"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from datasets.content_hash import file_hash
 from fast_rcnn.config import cfg
 from fast_rcnn.detections import DETECTIONS_FILE
 from training.record import read_record
-from utils.content_hash import file_hash
 from utils.errors import UserError
 
 REMEDY = "give the folder that tools/train_net.py calls 'Output will be saved to', or output/<EXP_DIR>"

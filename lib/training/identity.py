@@ -15,8 +15,8 @@ import json
 import os
 
 import caffe
+from datasets.content_hash import file_hash
 from fast_rcnn.config import changed_settings
-from utils.content_hash import file_hash
 
 from training.record import plain
 

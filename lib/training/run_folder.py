@@ -10,14 +10,14 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fast_rcnn.event_file import SUFFIX
-from fast_rcnn.resume import read_origin, states_of, stem_of
-from utils.content_hash import file_hash
+from datasets.content_hash import file_hash
 from utils.errors import UserError
 from utils.whole_file import remove_parts
 
+from training.event_file import SUFFIX
 from training.identity import differences, known_identity
 from training.record import RECORD, read_record, write_record
+from training.resume import read_origin, states_of, stem_of
 
 PREVIOUS = "previous_run"
 FILES_OF_A_RUN = (RECORD, "metrics.csv", "train.prototxt", "solver.prototxt", "events.out.tfevents.*" + SUFFIX)

@@ -1,8 +1,20 @@
 """From image files to the image blob of a net."""
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How images are scaled: short sides (several to choose from, or for a pyramid) and the most of the long one, in
+    pixels, and the means of blue, green and red, which are subtracted."""
+
+    sizes: tuple
+    max_size: int
+    pixel_means: np.ndarray
 
 
 def read_image(path):

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from datasets import content_hash
+from datasets.content_hash import existing_hashes, file_hash
 from support.reference import ROOT
-from utils import content_hash
-from utils.content_hash import existing_hashes, file_hash
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_broken_memory_is_only_slower(own_root, reads):
 def test_several_processes_remember_together(own_root):
     for k in range(60):
         (own_root / f"{k}.txt").write_text(str(k))
-    code = ("import sys; from fast_rcnn.config import cfg; from utils import content_hash as c; c.RACY_NS = -10 ** 15;"
+    code = ("import sys; from fast_rcnn.config import cfg; from datasets import content_hash as c; c.RACY_NS = -10 ** 15;"
             "cfg.ROOT_DIR = sys.argv[1]; [c.file_hash(f'{sys.argv[1]}/{k}.txt') for k in range(60)]")
     command = [sys.executable, "-c", code, str(own_root)]
     env = dict(os.environ, PYTHONPATH=str(ROOT / "lib"))

@@ -1,17 +1,18 @@
 """RoIDataLayer and OHEMDataLayer as layers of a net."""
 import os
+from types import SimpleNamespace
 
 import caffe
 import numpy as np
 import pytest
 from roi_data_layer.layer import OHEMDataLayer, RoIDataLayer
-from roi_data_layer.mining_stats import stats
 from roi_data_layer.roidb import add_bbox_regression_targets
 from roi_data_layer.sampler import ImageSampler
 from support.nets import net_from_text
 from support.reference import lib_case
 from support.roidbs import random_entries
 from support.settings import settings
+from training.mining_stats import MiningStats
 from utils.errors import UserError
 
 BOX_ARRAYS = ("bbox_targets", "bbox_inside_weights", "bbox_outside_weights")
@@ -219,20 +220,39 @@ def test_data_layer_in_a_net(roidb, changes, rois):
 
 
 def test_ground_truth_among_the_hard_is_counted(roidb):
-    """The data layer tells which RoIs are ground truth; the mining layer finds them among those it chose."""
+    """The data layer tells which RoIs are ground truth, the mining layer which it chose."""
     with settings({**OHEM, "TRAIN.IMS_PER_BATCH": 1, "TRAIN.BATCH_SIZE": 50, "TRAIN.OHEM_USE_NMS": False}):
         net = data_net()
-        net.layers[0].set_roidb(roidb)
+        data_layer = net.layers[0]
+        data_layer.set_roidb(roidb)
+        start = data_layer.sampler_state()
         net.forward()
         blobs = {name: net.blobs[name].data.copy() for name in ("rois", "labels") + BOX_ARRAYS}
         count = len(blobs["rois"])
-        stats.take()
-        arrays = {"cls_prob": np.full((count, 21), 1 / 21, np.float32), "bbox_pred": np.zeros((count, 12), np.float32), **blobs}
-        ohem_net(arrays).forward(**arrays)
+        arrays = {"cls_prob": np.full((count, 21), 1 / 21, np.float32),
+                  "bbox_pred": np.zeros((count, 12), np.float32), **blobs}
+        mining_net = ohem_net(arrays)
+        stats = MiningStats(SimpleNamespace(layers=[data_layer, *mining_net.layers]))
+        data_layer.set_sampler_state(start)
+        net.forward()
+        mining_net.forward(**arrays)
+    stats.add_iteration()
     found = stats.take()
     assert found["hard_gt"] == 1 and found["hard_fg"] == (blobs["labels"] > 0).sum()
     assert found["mean_loss_all"] == pytest.approx(found["mean_loss_hard"])
     assert found["mean_loss_all"] > np.log(21)
+
+
+def test_layers_keep_nothing_of_passes_that_nobody_asks_for(roidb):
+    with settings(OHEM):
+        net = data_net()
+        net.layers[0].set_roidb(roidb)
+        net.forward()
+        assert net.layers[0].gt_rois is None and OHEMDataLayer.mined is None
+        stats = MiningStats(net)                # of a net that does not mine
+        net.forward()
+    stats.add_iteration()
+    assert net.layers[0].gt_rois is None and stats.take() == {}
 
 
 @pytest.mark.parametrize("text", ["'num_classes': 3", "{'num_classes': 3}", '{\\"num_classes\\": 3}', "num_classes: 3"])

@@ -4,10 +4,10 @@ import types
 import cv2
 import numpy as np
 import pytest
+from datasets.content_hash import file_hash
 from fast_rcnn.detections import load_detections, save_detections
 from fast_rcnn.test import apply_nms, im_detect, image_detections, test_net
 from support.settings import settings
-from utils.content_hash import file_hash
 from utils.errors import UserError
 
 CLASSES = ("__background__", "cat", "dog")

@@ -9,8 +9,7 @@ from fast_rcnn.config import cfg
 from fast_rcnn.test import _get_image_blob, _get_rois_blob
 from PIL import Image
 from support.reference import lib_case, shared
-from support.settings import settings
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import Scaling, im_list_to_blob, prep_im_for_blob, read_image
 from utils.errors import UserError
 
 IDS = ["000010", "005137", "006500", "007332", "000206", "004712"]
@@ -75,8 +74,7 @@ def test_recorded_small_images(k):
 def test_recorded_test_side(key):
     """One scale, and a pyramid whose level follows from the area of each RoI."""
     z = lib_case("c3_blobs.npz")
-    with settings({"TEST.MAX_SIZE": 260}):
-        data, im_scales = _get_image_blob(z["test.image"], z[key + ".scales"].tolist())
+    data, im_scales = _get_image_blob(z["test.image"], Scaling(tuple(z[key + ".scales"].tolist()), 260, cfg.PIXEL_MEANS))
     np.testing.assert_allclose(im_scales, z[key + ".im_scales"])
     check(data, z, key)
     rois = _get_rois_blob(z["test.rois"], im_scales)

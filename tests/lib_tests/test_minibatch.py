@@ -1,7 +1,9 @@
 """Minibatches of hand-made images: what the vectors of the original do not hold, or we do otherwise."""
 import numpy as np
 import pytest
-from roi_data_layer.minibatch import draw_all, get_allrois_minibatch, get_minibatch, gt_rois, make_blobs
+from roi_data_layer import settings as records
+from roi_data_layer.blobs import draw_all, gt_rois, make_blobs
+from roi_data_layer.minibatch import get_allrois_minibatch, get_minibatch
 from roi_data_layer.roidb import add_bbox_regression_targets
 from support.roidbs import make_entry, random_entries
 from support.settings import settings
@@ -45,8 +47,9 @@ def test_images_without_objects_give_background(tmp_path):
 def test_ground_truth_rows_are_those_of_the_rois_blob(tmp_path):
     entries = [entry_of(tmp_path, "a.png", boxes=np.array(BOXES) + 1 / 3), entry_of(tmp_path, "b.png", overlaps=(0, 1, 1, -1))]
     with settings(SMALL):
-        drawn = draw_all(entries, np.random)
-        blobs, im_scales = make_blobs(drawn, 3)
+        scaling = records.scaling()
+        drawn = draw_all(entries, scaling.sizes, records.sampling(), np.random)
+        blobs, im_scales = make_blobs(drawn, 3, scaling, records.inside_weights())
     rows = gt_rois(drawn, im_scales)
     assert rows[:, 0].tolist() == [0, 1, 1]
     assert all((blobs["rois"] == row).all(axis=1).any() for row in rows)
@@ -104,7 +107,7 @@ def test_the_scale_is_drawn_for_each_image(tmp_path):
     with settings({**SMALL, "TRAIN.SCALES": (40, 60, 80)}):
         np.random.seed(1)
         shapes = {get_allrois_minibatch([entry], 3)["data"].shape[2] for _ in range(30)}
-        drawn = [draw_all([entry] * 8, np.random).sizes for _ in range(4)]
+        drawn = [draw_all([entry] * 8, (40, 60, 80), records.sampling(), np.random).sizes for _ in range(4)]
     assert shapes == {40, 60, 80}
     assert all(len(set(sizes)) > 1 for sizes in drawn)
 

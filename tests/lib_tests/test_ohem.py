@@ -1,14 +1,16 @@
 """Selection of hard RoIs: the original's vectors, and a naive rendering of its way for random, tied and odd input."""
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from nms.cpu_nms import cpu_nms
-from roi_data_layer.minibatch import get_ohem_minibatch, hard_roi_inds
-from roi_data_layer.mining_stats import MiningStats
-from roi_data_layer.ohem import roi_losses, select_hard, select_hard_per_image
+from roi_data_layer import settings as records
+from roi_data_layer.minibatch import get_ohem_minibatch
+from roi_data_layer.ohem import Mined, hard_roi_inds, roi_losses, select_hard, select_hard_per_image
 from support.reference import lib_case
 from support.settings import settings
+from training.mining_stats import MiningStats
 
 SELECT_CASES = ["n50", "n50b16", "n50x2", "n2000", "n2000x2", "n2000f32", "ties50", "ties2000", "ties2000x2", "allsame",
                 "nobg"]
@@ -23,7 +25,7 @@ def test_selection_equals_the_original(name, use_nms):
     want = case[key + "_stable"] if key + "_stable" in case else case[key]
     loss, rois, labels = (case["%s.%s" % (name, part)] for part in ("loss", "rois", "labels"))
     with settings({"TRAIN.BATCH_SIZE": int(case[name + ".BATCH_SIZE"]), "TRAIN.OHEM_USE_NMS": use_nms}):
-        inds = hard_roi_inds(loss, rois, labels)
+        inds = hard_roi_inds(loss, rois, labels, records.mining())
         blobs = get_ohem_minibatch(loss, rois, labels)
     assert np.array_equal(inds, want)
     assert sorted(blobs) == ["labels_hard", "rois_hard"]
@@ -67,7 +69,7 @@ def test_nms_over_all_labels_is_a_setting():
     loss, labels = np.array([1.0, 2.0, 0.5]), np.array([0, 1, 0], np.float32)
     for per_class, want in ((True, [1, 0, 2]), (False, [1, 2])):
         with settings({"TRAIN.OHEM_NMS_PER_CLASS": per_class}):
-            assert hard_roi_inds(loss, rois, labels).tolist() == want
+            assert hard_roi_inds(loss, rois, labels, records.mining()).tolist() == want
 
 
 def test_so_many_of_each_image_is_a_setting():
@@ -77,9 +79,9 @@ def test_so_many_of_each_image_is_a_setting():
     loss, labels = np.r_[rng.random(20) + 1, rng.random(20)], np.zeros(40, np.float32)
     common = {"TRAIN.BATCH_SIZE": 8, "TRAIN.IMS_PER_BATCH": 2, "TRAIN.OHEM_USE_NMS": False}
     with settings(common):
-        assert rois[hard_roi_inds(loss, rois, labels), 0].tolist() == [0] * 8
+        assert rois[hard_roi_inds(loss, rois, labels, records.mining()), 0].tolist() == [0] * 8
     with settings({**common, "TRAIN.OHEM_PER_IMAGE": True}):
-        inds = hard_roi_inds(loss, rois, labels)
+        inds = hard_roi_inds(loss, rois, labels, records.mining())
     assert rois[inds, 0].tolist() == [0] * 4 + [1] * 4
     assert (np.diff(loss[inds]) <= 0).all()
 
@@ -128,13 +130,18 @@ def test_losses_of_rois_one_by_one():
 
 
 def test_stats_are_means_over_passes():
-    stats = MiningStats()
+    """Of a net whose layers keep the passes of an iteration until they are asked."""
+    data, mining = SimpleNamespace(gt_rois=None), SimpleNamespace(mined=None)
+    stats, alone = MiningStats(SimpleNamespace(layers=[data, mining])), SimpleNamespace(mined=None)
     assert stats.take() == {}
     rois, labels = np.arange(20, dtype=np.float32).reshape(4, 5), np.array([1, 0, 2, 0], np.float32)
-    stats.add(np.array([1.0, 2, 3, 6]), np.array([3, 2]), rois, labels)
-    assert np.isnan(stats.take()["hard_gt"])            # nobody said which RoIs are ground truth
-    stats.gt_rois = rois[[2, 0]]
-    stats.add(np.array([1.0, 2, 3, 6]), np.array([3, 2]), rois, labels)
-    stats.add(np.array([1.0, 0, 0, 1]), np.array([0, 2]), rois, labels)
+    for loss, hard in ((np.array([1.0, 2, 3, 6]), [3, 2]), (np.array([1.0, 0, 0, 1]), [0, 2])):
+        data.gt_rois.append(rois[[2, 0]])
+        mining.mined.append(Mined(loss, np.array(hard), rois[hard], labels[hard]))
+    stats.add_iteration()
     assert stats.take() == {"mean_loss_all": 1.75, "mean_loss_hard": 2.5, "hard_fg": 1.5, "hard_gt": 1.5}
     assert stats.take() == {}
+    unknown = MiningStats(SimpleNamespace(layers=[alone]))
+    alone.mined.append(Mined(loss, np.array(hard), rois[hard], labels[hard]))
+    unknown.add_iteration()
+    assert np.isnan(unknown.take()["hard_gt"])          # no layer says which RoIs are ground truth

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from fast_rcnn.class_names import write_class_names
-from fast_rcnn.pretrained import load_detector, load_pretrained
+from training.pretrained import load_detector, load_pretrained
 from utils.errors import UserError
 
 NET = """name: "n" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }

@@ -6,11 +6,11 @@ import signal
 import caffe
 import numpy as np
 import pytest
-from fast_rcnn.resume import last_state
-from fast_rcnn.training_log import COLUMNS
 from support.ranks import run_ranks
 from support.train_ranks import ONE_IMAGE, resume_parts, run_all
 from support.train_small import train_small
+from training.log import COLUMNS
+from training.resume import last_state
 
 
 @pytest.fixture(autouse=True)

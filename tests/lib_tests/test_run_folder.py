@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from fast_rcnn.config import cfg, changed_settings
-from fast_rcnn.resume import last_state, read_origin
 from support.settings import settings
 from support.small_nets import SOLVER
 from support.train_small import train_small
@@ -16,6 +15,7 @@ from training import folder_lock
 from training.folder_lock import only_training_in
 from training.identity import PARTS, UNCOUNTED, differences
 from training.record import read_record, write_record
+from training.resume import last_state, read_origin
 from training.run_folder import Run, record_folder
 from utils.errors import UserError
 

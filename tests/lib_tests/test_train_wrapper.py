@@ -12,13 +12,13 @@ import fast_rcnn.train
 import numpy as np
 import pytest
 from fast_rcnn.prototxt import read_net, write_prototxt
-from fast_rcnn.resume import last_state
 from fast_rcnn.train import SolverWrapper, filter_roidb, train_net
 from support.reference import ROOT
 from support.roidbs import make_entry, random_entries
 from support.settings import settings
 from support.small_nets import OHEM_NET, PLAIN_NET, SOLVER, write_solver
 from support.train_small import SETTINGS, train_small
+from training.resume import last_state
 from utils.errors import UserError
 
 STEPS = SOLVER.replace('"fixed"', '"step" gamma: 0.1 stepsize: 1000').replace("display: 2", "display: 1")

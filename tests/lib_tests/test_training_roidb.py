@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from datasets.ground_truth import object_rows
 from roi_data_layer.roidb import add_bbox_regression_targets, prepare_roidb
 from support.reference import lib_case
 from support.roidbs import make_entry
@@ -18,8 +19,9 @@ def test_the_originals_corner_cases():
     """Mended: where all targets of a class are equal (std 0, or nan by rounding) the original's targets are nan or inf;
     ours are the targets less their mean, and the other classes agree."""
     case = dict(lib_case("c2_synthetic.npz"))
-    entries = [{"boxes": case["e%d.boxes" % k], "gt_overlaps": case["e%d.gt_overlaps" % k], "width": 1, "height": 1}
-               for k in range(6)]
+    overlaps = [case["e%d.gt_overlaps" % k] for k in range(6)]
+    entries = [{"boxes": case["e%d.boxes" % k], "gt_overlaps": of_image, "width": 1, "height": 1,
+                "gt_classes": (of_image == 1).argmax(axis=1)} for k, of_image in enumerate(overlaps)]
     prepare_roidb(fake_imdb(entries))
     means, stds = add_bbox_regression_targets(entries)
     for k, entry in enumerate(entries):
@@ -72,3 +74,17 @@ def test_threshold_of_targets_is_a_setting(tmp_path):
     with settings({"TRAIN.BBOX_THRESH": 0.8}):
         add_bbox_regression_targets(entries)
     assert entries[0]["bbox_targets"][:, 0].tolist() == [1, 0]
+
+
+def test_a_proposal_equal_to_an_object_is_none(tmp_path):
+    """It is learned from as one that overlaps it wholly; the objects are the rows with a class that are no crowds."""
+    boxes = [[0, 0, 9, 9], [20, 20, 39, 39], [0, 0, 9, 9], [0, 0, 9, 11]]
+    entry = make_entry(tmp_path / "a.png", boxes, [2, 2, 2, 2], [1, -1, 1, 10 / 12])
+    entry["gt_classes"] = np.array([2, 2, 0, 0])            # an object, a crowd, proposals
+    assert object_rows(entry).tolist() == [0]
+    assert object_rows(dict(entry, gt_overlaps=entry["gt_overlaps"].toarray())).tolist() == [0]
+    prepare_roidb(fake_imdb([entry], str(tmp_path / "a.png")))
+    with settings({"TRAIN.BBOX_NORMALIZE_TARGETS": False}):
+        add_bbox_regression_targets([entry])
+    assert entry["bbox_targets"][:, 0].tolist() == [2, 0, 2, 2]
+    assert not entry["bbox_targets"][:3, 1:].any() and entry["bbox_targets"][3, 1:].any()

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import caffe
-from fast_rcnn.training_log import TrainingLog
+from training.log import TrainingLog
 
 from support.train_small import train_small
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 from caffe.proto import caffe_pb2
-from fast_rcnn import svm
 from support.weights import write_random_weights
+from training import svm
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from collections import namedtuple
 
 import numpy as np
 from caffe.proto import caffe_pb2
+from datasets.content_hash import file_hash
 from google.protobuf.message import DecodeError
-from utils.content_hash import file_hash
 from utils.errors import UserError
 from utils.whole_file import whole_file
 

@@ -4,9 +4,8 @@ import tempfile
 
 import numpy as np
 from caffe.proto import caffe_pb2
-from google.protobuf.message import DecodeError
-
 from fast_rcnn.class_names import class_columns, difference, read_class_names, shorten
+from google.protobuf.message import DecodeError
 
 # By the beginning of the layer's name: the rows of the weights are scores, or boxes, of the classes.
 SCORE_LAYERS, BOX_LAYERS = ("cls_score", "rfcn_cls"), ("bbox_pred", "rfcn_bbox")

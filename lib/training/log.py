@@ -4,15 +4,15 @@ import math
 import os
 import time
 
-from roi_data_layer import mining_stats
+from fast_rcnn.finite import where_not_finite
 from utils.errors import UserError
 from utils.whole_file import whole_file
 
-from fast_rcnn.event_file import open_event_file
-from fast_rcnn.finite import where_not_finite
-from fast_rcnn.processes import mean_row
+from training.event_file import open_event_file
+from training.mining_stats import NAMES
+from training.processes import mean_row
 
-COLUMNS = (("iter", "loss", "loss_cls", "loss_bbox", "rpn_loss_cls", "rpn_loss_bbox") + mining_stats.NAMES
+COLUMNS = (("iter", "loss", "loss_cls", "loss_bbox", "rpn_loss_cls", "rpn_loss_bbox") + NAMES
            + ("seconds", "data_wait"))
 DIVERGED_REMEDY = "lower base_lr in the solver prototxt, or warm up with a small one first"
 LOSS_TYPES = {"SoftmaxWithLoss": "loss_cls", "SmoothL1Loss": "loss_bbox"}
@@ -29,14 +29,14 @@ class TrainingLog:
     Of several processes rank 0 writes, the means over all of them.
     """
 
-    def __init__(self, path, display, losses, nccl, start_iter=0, events=True):
+    def __init__(self, path, display, losses, nccl, mining, start_iter=0, events=True):
         """losses: {blob: (layer type, weight)}.  Rows beyond start_iter, of a run that is resumed, are dropped.
 
-        nccl: what binds the processes.  events: whether a TensorBoard event file beside `path` gets the same rows.
+        nccl: what binds the processes.  mining: the MiningStats of the net.
+        events: whether a TensorBoard event file beside `path` gets the same rows.
         """
-        self._nccl, self._path, self._display, self._losses = nccl, path, display, losses
+        self._nccl, self._mining, self._path, self._display, self._losses = nccl, mining, path, display, losses
         self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), 0.0
-        mining_stats.stats.take()
         self._events = None
         if nccl.rank == 0:
             rows = _keep_rows(path, start_iter)
@@ -78,7 +78,7 @@ class TrainingLog:
 
     def _take_row(self, iteration, waited):
         row = {name: total / self._count for name, total in self._sums.items()}
-        row.update(mining_stats.stats.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count,
+        row.update(self._mining.take(), iter=iteration, seconds=(time.monotonic() - self._start) / self._count,
                    data_wait=(waited - self._waited) / self._count)
         self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), waited
         return row

@@ -11,7 +11,6 @@ import os
 import time
 
 from fast_rcnn.config import cache_dir
-
 from utils.progress import progress
 
 MEMORY_FILE = "file_hashes.txt"     # in the folder of derived files

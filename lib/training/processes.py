@@ -6,7 +6,7 @@ to stop, and the figures of the log.
 import caffe
 import numpy as np
 
-from fast_rcnn.stop_signals import STOPPING
+from training.stop_signals import STOPPING
 
 
 def share_gradients(solver):

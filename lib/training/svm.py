@@ -9,14 +9,14 @@ The post-hoc SVMs of R-CNN that Fast R-CNN compares softmax with (section 5.4); 
 3. After the last image every SVM is trained once more.
 """
 import numpy as np
+from datasets.ground_truth import object_rows
+from fast_rcnn.config import cfg
+from fast_rcnn.finite import FiniteCheck
+from fast_rcnn.test import im_detect
 from sklearn.svm import LinearSVC
 from utils.blob import read_image
 from utils.errors import UserError
 from utils.progress import progress
-
-from fast_rcnn.config import cfg
-from fast_rcnn.finite import FiniteCheck
-from fast_rcnn.test import im_detect
 
 FEATURES, SCORES = "fc7", "cls_score"   # blob and layer
 HARD_THRESH, EVICT_THRESH = -1.0001, -1.1
@@ -109,7 +109,7 @@ class SVMTrainer:
     def _collect_positives(self):
         for i in progress(range(self.imdb.num_images), "positives", unit="im"):
             entry = self.imdb.roidb[i]
-            gt = entry["gt_classes"] > 0
+            gt = object_rows(entry)
             _, features = self._features(i, entry["boxes"][gt])
             for cls, feature in zip(entry["gt_classes"][gt], features):
                 self.trainers[cls].pos.append(feature[np.newaxis])
