@@ -87,13 +87,13 @@ def run(main):
         sys.stdout.flush()
     except caffe.LostProcess as e:
         if not e.ranks or caffe.solver_rank() == e.first_left:      # one of those that are left says it for all
-            print("error: %s" % e, file=sys.stderr, flush=True)
+            _complain("error: %s" % e)
         sys.stdout.flush()
         os._exit(1)     # the usual way out may wait for what the lost process was to send
     except (UserError, caffe.CaffeError) as e:
         if caffe.solver_rank():
             time.sleep(RANK_0_FIRST)
-        print("error: %s" % ' '.join(str(e).split()), file=sys.stderr)
+        _complain("error: %s" % ' '.join(str(e).split()))
         sys.exit(1)
     except OSError as e:
         from _given import is_users  # not before: it loads all data sets
@@ -101,12 +101,19 @@ def run(main):
             raise
         if e.errno == errno.EPIPE:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)    # nothing more can be said there
-        print("error: %s: %s; see that it is there, can be read and written, and that the disk has room"
-              % (e.filename or "input or output", e.strerror or e), file=sys.stderr)
+        _complain("error: %s: %s; see that it is there, can be read and written, and that the disk has room"
+                  % (e.filename or "input or output", e.strerror or e))
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped by the keyboard", file=sys.stderr)
+        _complain("stopped by the keyboard")
         sys.exit(130)
+
+
+def _complain(line):
+    """Write a line to stderr at once: under torchrun Python is unbuffered, where print writes the end of a line by
+    itself, and other processes write there too."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def take_rank():

@@ -130,6 +130,27 @@ def test_other_errors_of_the_operating_system_keep_their_traceback(raises, code,
     assert result.returncode != 0 and "Traceback" in result.stderr and "error: " not in result.stderr.splitlines()[0]
 
 
+def test_an_error_line_is_written_at_once(server, tmp_path):
+    """Else the lines of two processes run into each other, where Python is unbuffered as under torchrun."""
+    (tmp_path / "tool.py").write_text("""
+import sys; sys.path.insert(0, "tools")
+import _cli
+from utils.errors import UserError
+class Writes:
+    texts = []
+    write = texts.append
+    flush = list
+sys.stderr = Writes
+def main():
+    raise UserError("a mistake")
+try:
+    _cli.run(main)
+finally:
+    print(Writes.texts)
+""")
+    assert server.run([tmp_path / "tool.py"], ROOT).stdout == "['error: a mistake\\n']\n"
+
+
 def test_a_reader_that_leaves_ends_a_tool_in_one_line(voc_folder):
     tool = subprocess.Popen([sys.executable, "tools/eval_recall.py", "--imdb", "voc:%s@test" % voc_folder], cwd=ROOT,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
