@@ -103,7 +103,8 @@ def _make_axes(width, height, x, y, log="") -> Axes:
     axes = figure.add_axes((LEFT / width, BOTTOM / height, *inner), frameon=False)
     axes.set_axisbelow(True)
     axes.grid(True, color=COLOURS["rule"], linewidth=1, clip_on=False)
-    axes.tick_params(length=0, pad=5)
+    axes.tick_params("y", length=0, pad=5)
+    axes.tick_params("x", length=0, pad=6)
     for name, (low, high), count in (("x", x, 4), ("y", y, 5)):
         high = high if high > low else low + 1
         axes.set(**{name + "scale": "log" if name in log else "linear", name + "lim": (low, high)})
@@ -128,7 +129,7 @@ def _number(value, _):
 def _name_axes(axes, x_label, y_label):
     """x_label at the right end of its axis; y_label, which stays horizontal, above its axis."""
     axes.set_xlabel(printable(x_label), loc="right")
-    axes.set_title(printable(y_label), loc="left", pad=8)
+    axes.set_title(printable(y_label), loc="left", y=1, pad=8)     # y: no search for room
 
 
 def _line(axes, x, y, look, **properties):
