@@ -9,4 +9,7 @@ def object_rows(entry):
 
     A proposal is no object, though it may be equal to one; a crowd has a class, and cannot be learned as one object.
     """
-    return np.flatnonzero((entry["gt_classes"] > 0) & ~crowd_rows(entry["gt_overlaps"]))
+    is_object = entry["gt_classes"] > 0
+    if "gt_overlaps" in entry:      # which testing needs nothing of
+        is_object &= ~crowd_rows(entry["gt_overlaps"])
+    return np.flatnonzero(is_object)
