@@ -116,6 +116,9 @@ def test_inputs_broadcast_and_keep_their_number_of_rows():
     (lambda net: net.backward(diffs=["nope"]), "no blob 'nope'"),
     (lambda net: net.backward(start="nope"), "no layer 'nope'"),
     (lambda net: net.forward_all(), r"forward_all was given \[\], its inputs are \['x'\]"),
+    (lambda net: net.blobs["x"].reshape(-1, 3), r"shape \(-1, 3\) of a blob: expected whole numbers, 0 or more"),
+    (lambda net: net.blobs["x"].reshape(5 / 2, 3), r"shape \(2.5, 3\) of a blob: expected whole numbers, 0 or more"),
+    (lambda net: net.blobs["x"].reshape("2", 3), r"shape \('2', 3\) of a blob"),
     (lambda net: net.set_input_arrays(np.zeros((2, 3)), np.zeros(2)), "for a first layer of type MemoryData; it is input .Input."),
 ])
 def test_a_wrong_argument_is_one_line(call, message):

@@ -1,5 +1,6 @@
 """Blob: an array of activations or parameters and its diff, seen as numpy by users and as torch by layers."""
 import math
+import operator
 
 from . import common
 from .pending import Present, RepeatedRows
@@ -18,7 +19,7 @@ class Blob:
     """
 
     def __init__(self, *shape):
-        self._shape = tuple(int(d) for d in shape)
+        self._shape = _dims(shape)
         self._data, self._diff = SyncedArray(math.prod(self._shape)), None
 
     # ---- pycaffe's side
@@ -55,7 +56,7 @@ class Blob:
 
         Then data and diff are zero, and views of the old memory keep its numbers.
         """
-        shape = tuple(int(d) for d in (shape[0] if len(shape) == 1 and hasattr(shape[0], "__len__") else shape))
+        shape = _dims(shape[0] if len(shape) == 1 and hasattr(shape[0], "__len__") else shape)
         if shape == self._shape:
             return
         self._shape = shape
@@ -171,6 +172,17 @@ class Blob:
         if self._diff is None:
             self._diff = SyncedArray(self._data.capacity)
         return self._diff
+
+
+def _dims(shape):
+    """`shape` as a tuple of integers; CaffeError for numbers that cannot be lengths of axes."""
+    try:
+        dims = tuple(operator.index(d) for d in shape)
+    except TypeError:
+        dims = (-1,)
+    if min(dims, default=0) < 0:
+        raise common.CaffeError("shape %s of a blob: expected whole numbers, 0 or more" % (tuple(shape),))
+    return dims
 
 
 class BlobVec(list):

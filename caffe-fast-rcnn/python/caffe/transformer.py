@@ -96,7 +96,7 @@ class Transformer:
         self.mean[in_] = mean
 
     def set_input_scale(self, in_, scale):
-        """Factor behind the mean."""
+        """Factor of the input, once the mean is subtracted."""
         self._check_input(in_)
         self.input_scale[in_] = scale
 

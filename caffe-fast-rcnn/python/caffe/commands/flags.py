@@ -50,8 +50,8 @@ def _split(item, known):
     """(flag, text of its value or None where the next argument is it)."""
     name, equals, text = item.lstrip("-").partition("=")
     if name in known:
-        switch = isinstance(known[name].default, bool)
-        return known[name], text if equals else "true" if switch else None
+        alone = "true" if isinstance(known[name].default, bool) else None
+        return known[name], text if equals else alone
     if name.startswith("no") and isinstance(getattr(known.get(name[2:]), "default", None), bool) and not equals:
         return known[name[2:]], "false"
     raise CaffeError("unknown flag %s; the flags are %s"
