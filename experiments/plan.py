@@ -1,4 +1,4 @@
-"""The commands of an experiment: what the scripts, the matrix and the table of results know of it."""
+"""The commands of an experiment, for the scripts, the matrix and the table of results."""
 import glob
 import os
 import sys
@@ -23,7 +23,7 @@ SCALES_OF = {"": False, "B": False, "M": True, "M+B": True}     # PLUS: whether 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may say about an experiment; '' where nothing was said. The names are the scripts' variables."""
+    """The options of an experiment, named after the scripts' variables; '' if not given."""
 
     gpu: str = "0"
     settings: tuple[str, ...] = ()      # KEY VALUE ... of --set
@@ -47,8 +47,8 @@ class Options:
 def plan(method: str, net: str, dataset: str, options: Options) -> list[list[str]]:
     """The commands of an experiment, each a list of words: the training (unless options.trained), then the test.
 
-    method: a folder below models/<dataset>/<net>/; dataset: DATASET of the scripts. Raises UserError for a name that
-    is not known and for options that do not go together.
+    method: a folder below models/<dataset>/<net>/; dataset: DATASET of the scripts. Raises UserError for unknown
+    names and for options that exclude each other.
     """
     if options.plus not in SCALES_OF:
         raise UserError(f"unknown PLUS {options.plus}; use M, B or M+B")
@@ -83,7 +83,7 @@ def outcome(method: str, net: str, dataset: str, options: Options) -> tuple[Path
 
 
 def dataset_of(method: str, dataset: str) -> Dataset:
-    """What a DATASET of the scripts trains and tests on: a row of the method's table, or a user's own folders."""
+    """The training and test sets of a DATASET: a row of the method's table, or the user's own folders."""
     if dataset.startswith("voc:"):
         folders = split_names(dataset)
         return Dataset("+".join(f"{folder}@trainval" for folder in folders), f"{folders[0]}@test", "solver",
@@ -98,7 +98,7 @@ def dataset_of(method: str, dataset: str) -> Dataset:
 
 
 def experiment_of(method: str, plus: str, dataset: str) -> str:
-    """EXP_DIR of a test where the user says no other; that of its training is the same without +B."""
+    """Default EXP_DIR of a test; that of its training is the same without +B."""
     name = method
     if SCALES_OF[plus]:
         name += "_multiscale"
@@ -131,12 +131,12 @@ def cfg_files(method: str, net: str, plus: str) -> list[str]:
 
 
 def exp_dir_of(cfgs: Sequence[str], settings: Sequence[str]) -> str:
-    """EXP_DIR that settings files and the words of --set give."""
+    """EXP_DIR after the settings files and the words of --set."""
     return _setting("EXP_DIR", "default", cfgs, settings)
 
 
 def _setting(key, default, cfgs, settings):
-    """The text that a setting has, after the settings files and the words of --set."""
+    """The value of a setting as text, after the settings files and the words of --set."""
     value = default
     for path in cfgs:
         with open(ROOT / path, encoding="utf-8") as f:
@@ -211,7 +211,7 @@ def _launcher(method, nproc):
 
 
 def _training_plus(plus):
-    """Two stages (+B) are of the test alone."""
+    """PLUS for the training; +B applies to the test only."""
     return "M" if SCALES_OF[plus] else ""
 
 
@@ -227,7 +227,7 @@ def _training_tool(method, net, model, solver, dataset):
 
 
 def _start(method, net, dataset, options):
-    """The flags of where a training starts."""
+    """The flags for the start of a training."""
     weights = options.weights or _default_weights(method, net, dataset, options)
     flags = ["--weights", weights] if weights != "none" else []
     if options.resume:
@@ -254,12 +254,12 @@ def _net_of_coco(method, net, dataset, options):
     path = trained_net(method, net, data, data.iters, cfg_files(method, net, plus), settings)
     if not (ROOT / path).is_file():
         raise UserError(f"{dataset} starts from a net trained on COCO, and there is no {path}; train it first, with "
-                        "the same PLUS and the data set coco_trainval, or say WEIGHTS=FILE")
+                        "the same PLUS and the data set coco_trainval, or set WEIGHTS=FILE")
     return path
 
 
 def _settings(method, experiment, settings):
-    """The words of --set: EXP_DIR where it is not the method's own, then the user's, which win."""
+    """The words of --set: EXP_DIR if it is not the default, then the user's, which take precedence."""
     words = ["EXP_DIR", experiment] if experiment != method else []
     words += settings
     return ["--set", *words] if words else []

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Train and test a detector: what every script in experiments/scripts does.
+"""Train and test a detector; every script in experiments/scripts runs this.
 
     python experiments/run.py SCRIPT METHOD ONLY_DATASET GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]
 
-Runs the commands of `plan` one after the other and keeps all they print in one log file; --dry-run prints them.
+Runs the commands of `plan` in order and writes their output to one log file; --dry-run prints the commands.
 """
 import os
 import re
@@ -68,16 +68,16 @@ def _print_usage(script, table, datasets):
 
 
 def log_path(experiment: str, net: str, dataset: str, settings: Sequence[str]) -> Path:
-    """A new file below experiments/logs, named by what is run and when."""
+    """A new file in experiments/logs, named after the experiment and the time."""
     name = "_".join([experiment, net, dataset.rpartition("/")[2], " ".join(settings)])
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:120]
     return ROOT / "experiments" / "logs" / f"{slug}.txt.{time.strftime('%Y-%m-%d_%H-%M-%S')}"
 
 
 def run_all(commands: Sequence[Sequence[str]], log: Path) -> int:
-    """Run the commands one after the other until one fails; screen and log get all they print. Returns its code.
+    """Run the commands in order until one fails; output goes to screen and log. Returns the last exit code.
 
-    Output goes through `tee` in a session of its own, which signals do not reach: the log is whole.
+    Output goes through `tee` in its own session, which signals do not reach, so the log is complete.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(["tee", "-a", log], stdin=subprocess.PIPE, start_new_session=True) as tee:

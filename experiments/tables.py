@@ -1,4 +1,4 @@
-"""The tables of experiments: what a DATASET trains and tests on, and the rows of the table of results."""
+"""The tables of experiments: the training and test sets of each DATASET, and the rows of the table of results."""
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ class Row(NamedTuple):
         return f"experiments/scripts/{self.method}.sh"
 
     def command(self, gpu: str = "0") -> str:
-        """What a user types to train and test it."""
+        """The command line that trains and tests it."""
         plus = f"PLUS={self.plus} " if self.plus else ""
         dataset = "" if self.dataset == "pascal_voc" else " " + self.dataset
         return f"{plus}./{self.script} {gpu} {self.net}{dataset}"

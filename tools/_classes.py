@@ -1,4 +1,4 @@
-"""Which classes a net scores: said by --classes, its caffemodel, or its training's record."""
+"""The classes that a net scores, from --classes, its caffemodel, or the record of its training."""
 import json
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from fast_rcnn.class_names import BACKGROUND, class_columns, count_classes, read
 from training.run_folder import record_folder
 from utils.errors import UserError
 
-REMEDY = "use a data set of its classes, or name them by --classes FILE"
+REMEDY = "use a data set of its classes, or set its class names with --classes FILE"
 
 
 def add_classes_flag(parser):
@@ -19,7 +19,7 @@ def add_classes_flag(parser):
 
 
 def net_classes(caffemodel, file=None):
-    """Names (K,) of the net's classes, the background's first; None where nothing says them.
+    """Names (K,) of the net's classes, the background first; None if they are unknown.
 
     file: of --classes.
     """
@@ -29,7 +29,7 @@ def net_classes(caffemodel, file=None):
     if own is None:
         own = training_record(caffemodel).get('classes')
         if own is not None:
-            print(f"{caffemodel} has no class names; they are those of the run.json beside it",
+            print(f"{caffemodel} has no class names; those of the run.json next to it are used",
                   flush=True)
     return None if own is None else tuple(own)
 
@@ -37,7 +37,7 @@ def net_classes(caffemodel, file=None):
 def classes_for(imdb, caffemodel, file=None):
     """(the net's classes (K,), for each class of imdb its column among them).
 
-    A net of unknown classes has imdb's.  UserError for other classes, or another number.
+    A net with unknown classes is assumed to have those of imdb.  Raises UserError if the classes differ.
     """
     classes = net_classes(caffemodel, file)
     if classes is None:
@@ -45,26 +45,26 @@ def classes_for(imdb, caffemodel, file=None):
     columns = class_columns(classes, imdb.classes, str(caffemodel), imdb.name, REMEDY)
     if (columns != np.arange(len(columns))).any():
         print(f"{caffemodel} has the classes of {imdb.name} in another order; scores and boxes are "
-              "put in the data set's", flush=True)
+              "reordered", flush=True)
     return classes, columns
 
 
 def assumed_classes(caffemodel, names, whose):
-    """`names`, those of `whose`, with a line that they are taken for the net's.
+    """`names`, the classes of `whose`; prints that the net is assumed to have them.
 
-    UserError where the net scores another number of classes.
+    Raises UserError if the net scores another number of classes.
     """
     count = count_classes(caffemodel)
     if count not in (None, len(names)):
         raise UserError(f"{caffemodel} has no class names and scores {count} classes, {whose} has "
-                        f"{len(names)}, each with the background; name them by --classes FILE")
-    print(f"{caffemodel} has no class names; its scores are taken for those of the classes of "
-          f"{whose}, in this order (--classes FILE says otherwise)", flush=True)
+                        f"{len(names)}, counting the background; set them with --classes FILE")
+    print(f"{caffemodel} has no class names; its scores are assumed to be for the classes of "
+          f"{whose}, in that order (to change this, use --classes FILE)", flush=True)
     return names
 
 
 def training_record(caffemodel):
-    """What train_net.py wrote beside a caffemodel about its training; {} where there is nothing."""
+    """The record that train_net.py wrote next to a caffemodel; {} if there is none."""
     caffemodel = Path(caffemodel)
     path = Path(record_folder(caffemodel)) / 'run.json'
     try:

@@ -1,4 +1,4 @@
-"""Which errors of the operating system are the user's: those of files that the user named, and of the machine."""
+"""Finds the OSErrors to report in one line: those about files that the user named, and about the machine."""
 import errno
 import os
 import sys
@@ -12,7 +12,7 @@ OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EROFS, errno.EI
 
 
 def is_users(error: OSError) -> bool:
-    """Whether an error is of the machine, or about a file that lies at, in or above a path that the user gave."""
+    """Whether an error is about the machine, or about a file at, in or above a path that the user gave."""
     if error.errno in OF_THE_MACHINE:
         return True
     paths = [os.path.abspath(os.fsdecode(path)) for path in (error.filename, error.filename2)
@@ -22,7 +22,7 @@ def is_users(error: OSError) -> bool:
 
 
 def given_paths(words: list[str]) -> Iterator[str]:
-    """The paths among the words of a command line, as they stand and in names of data sets, and those of settings."""
+    """The paths in the words of a command line, in its names of data sets, and in the settings."""
     for word in words:
         text = word.partition("=")[2] if word.startswith("--") else word
         for name in {text, *split_names(text)}:
@@ -44,5 +44,5 @@ def _paths_of(name):
 
 
 def _related(path, given):
-    """Whether one of two absolute paths is the other, or lies in it."""
+    """Whether one of two absolute paths equals or contains the other."""
     return os.path.commonpath([path, given]) in (path, given)

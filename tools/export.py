@@ -47,9 +47,9 @@ def check_args(args):
 
 
 def metadata(caffemodel, classes):
-    """What the file says beside the net: "classes", a JSON list of names, the background's first."""
+    """The metadata of the file: "classes", a JSON list of names, the background first."""
     if classes is None:
-        print("%s has no class names, and the file will have none; name them by --classes FILE" % caffemodel)
+        print("%s has no class names, so the file has none either; set them with --classes FILE" % caffemodel)
         return {}
     print("Classes: %s" % ", ".join(classes))
     return {"classes": json.dumps(classes, ensure_ascii=False)}

@@ -12,11 +12,11 @@ from utils.selective_search import MODES
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, epilog="A run that was ended goes on where it was; "
-                                     "where the images became more, or others, it makes what is missing.")
+    parser = argparse.ArgumentParser(description=__doc__, epilog="An interrupted run continues where it stopped. "
+                                     "After images were added or replaced, only their boxes are made.")
     parser.add_argument('--imdb', required=True, help="data set, or several joined by +, e.g. voc:data/mine@trainval")
     parser.add_argument('--mode', choices=MODES,
-                        help="of selective search (default: that of the file that is there, otherwise %s)" % MODE)
+                        help="of selective search (default: that of the existing file, otherwise %s)" % MODE)
     parser.add_argument('--width', type=int, metavar='PIXELS',
                         help="scale wider images down to it for the search; 0: none "
                              "(default: that of the file that is there, otherwise %d)" % WIDTH)

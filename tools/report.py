@@ -27,7 +27,7 @@ def parse_args():
     parser.add_argument('other', metavar='RUN2', nargs='?', help="the run to hold it against")
     parser.add_argument('--out', metavar='FILE', help="the page (default: report.html in the folder of the last run)")
     parser.add_argument('--names', metavar='NAME', nargs='+',
-                        help="what the runs are called (default: their EXP_DIR)")
+                        help="names of the runs (default: their EXP_DIR)")
     parser.add_argument('--summary', metavar='FILE', help="also write scores, times and memory as JSON")
     parser.add_argument('--pictures', metavar='FOLDER',
                         help="also write detections.jpg, test images where the runs differ, and "

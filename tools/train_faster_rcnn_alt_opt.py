@@ -53,7 +53,7 @@ def parse_args():
     parser.add_argument('--imdb', default='voc_2007_trainval', help="data set, or several joined by + "
                                                                     "(default: voc_2007_trainval)")
     parser.add_argument('--resume', choices=['auto'], help="auto: go on where an earlier run of this command stopped")
-    parser.add_argument('--overwrite', action='store_true', help="also in a folder that holds another training")
+    parser.add_argument('--overwrite', action='store_true', help="replace another training in the output folder")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 

@@ -37,7 +37,7 @@ def parse_args():
     parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
     parser.add_argument('--resume', metavar='STATE',
                         help="continue from this state of the same training; auto: from its last one, if any")
-    parser.add_argument('--overwrite', action='store_true', help="also in a folder that holds another training")
+    parser.add_argument('--overwrite', action='store_true', help="replace another training in the output folder")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
 

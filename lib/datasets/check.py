@@ -1,4 +1,4 @@
-"""Look through the files of data sets before any work, and name everything that is wrong with them."""
+"""Check the files of data sets before any work starts, and report every problem."""
 import sys
 
 from utils.errors import UserError
@@ -19,12 +19,12 @@ def require_sound(*imdbs):
 
 
 def require_checked(*imdbs):
-    """As require_sound; ground truth that is stored was checked before."""
+    """As require_sound, but skips cached ground truth, which was checked before."""
     _require(_unchecked(imdbs), [])
 
 
 def require_trainable(*imdbs):
-    """As require_checked, and for the files of proposals."""
+    """As require_checked; checks the proposal files too."""
     _require(_unchecked(imdbs), [(imdb.name, problem) for imdb in imdbs for problem in imdb.missing_proposals()])
 
 
@@ -34,7 +34,7 @@ def tell_images_without_objects(imdb, roidb, share: float):
     empty = [i for i, entry in enumerate(roidb) if not len(object_rows(entry))]
     is_annotated = getattr(imdb, "annotated", True)         # a fork's imdb may not say it
     if is_annotated and empty and (len(empty) > share * len(roidb) or len(empty) == len(roidb)):
-        print("%s: %d of %d images have no object, the first is %s; if that is not meant, correct their annotations"
+        print("%s: %d of %d images have no object, the first is %s; if this is not intended, correct their annotations"
               % (imdb.name, len(empty), len(roidb), imdb.image_path_at(empty[0])), flush=True)
 
 
@@ -43,7 +43,7 @@ def _unchecked(imdbs):
 
 
 def _require(imdbs, problems):
-    """No problems, and none of imdbs; what the check remarks is printed."""
+    """Raise UserError if `problems` or the imdbs have problems; print the remarks of the check."""
     require_none(problems + [(imdb.name, problem) for imdb in imdbs for problem in check_imdb(imdb)])
     for imdb in imdbs:
         imdb.is_known_sound = True
@@ -52,7 +52,7 @@ def _require(imdbs, problems):
 
 
 def require_none(problems):
-    """UserError unless problems, (name of the data set, what is wrong) pairs, are none; several are printed."""
+    """Raise UserError if there are problems, (name of the data set, problem) pairs; several are printed."""
     if not problems:
         return
     if len(problems) == 1:

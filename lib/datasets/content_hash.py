@@ -1,8 +1,8 @@
-"""Hashes of files by their bytes: what a file holds, wherever it lies and whenever it was written.
+"""Hashes of the contents of files, independent of path and date.
 
-A hash is remembered by the file's device, inode, size, mtime and ctime, so that a file is read again only after it was
-touched, moved or changed.  The memory is a text file, one line a hash, to which each process appends as it goes; lines
-that are not whole are skipped, and the file may be removed at any time.
+Hashes are cached by the file's device, inode, size, mtime and ctime, so that a file is read again only after it was
+touched, moved or changed.  The cache is a text file, one line per hash, to which each process appends; incomplete lines
+are skipped, and the file may be removed at any time.
 """
 import contextlib
 import functools
@@ -28,7 +28,7 @@ def file_hash(path: str) -> str:
 
 
 def existing_hashes(paths: list[str], desc: str) -> list[str | None]:
-    """file_hash of each file, None where there is none.  Many that must be read are counted under `desc` on stderr."""
+    """file_hash of each file, None if it does not exist.  Reading many files shows progress under `desc` on stderr."""
     memory = _load_memory(_memory_path())
     known = {path: _existing(memory, path) for path in paths}
     unknown = [path for path, digest in known.items() if digest == UNKNOWN]
@@ -39,7 +39,7 @@ def existing_hashes(paths: list[str], desc: str) -> list[str | None]:
 
 
 def _existing(memory, path):
-    """The hash in memory, UNKNOWN where it is not there, None where there is no file."""
+    """The cached hash; UNKNOWN if it is not cached, None if the file does not exist."""
     try:
         return memory.get(_stamp(os.stat(path)), UNKNOWN)
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def _existing(memory, path):
 
 
 def _hash_files(paths):
-    """Hashes of files that are read, and remembered where they may be."""
+    """Read and hash files, and cache the hashes where possible."""
     memory, digests = _load_memory(_memory_path()), []
     with _open_memory(_memory_path()) as f:
         for path in paths:
@@ -65,7 +65,7 @@ def _memory_path():
 
 
 def _read(path):
-    """(hash, stamp) of a file; stamp None where the hash must not be remembered by it."""
+    """(hash, stamp) of a file; stamp is None if the hash must not be cached."""
     start = time.time_ns()
     with open(path, "rb", buffering=0) as f:
         before = os.fstat(f.fileno())
@@ -81,7 +81,7 @@ def _stamp(stat):
 
 @functools.cache
 def _load_memory(path):
-    """{stamp: hash} of the lines in a memory file, read once a process; what other processes add later is not seen."""
+    """{stamp: hash} of a cache file, read once per process; later additions of other processes are not seen."""
     try:
         with open(path, encoding="ascii", errors="replace") as f:
             pairs = [line.rstrip("\n").rpartition(" ")[::2] for line in f]
@@ -91,9 +91,9 @@ def _load_memory(path):
 
 
 def _open_memory(path):
-    """For appending, unbuffered: each line is one write, so that those of several processes do not mix.
+    """Open the cache file for appending, unbuffered: each line is one write, so lines of processes do not mix.
 
-    A memory that cannot be opened is only slower.
+    Without a cache file, hashing is only slower.
     """
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -1,8 +1,8 @@
-"""On which form of a picture the boxes of an annotation were drawn, and where they are in the picture as it is read.
+"""Finds the form of an image on which boxes were drawn, and maps the boxes to the image as it is read.
 
-A picture may be stored in another orientation than it is read in, or be a smaller or larger copy of the
-one that was annotated.  The size that the annotation gives tells which; where it fits both orientations
-the setting BOXES_DRAWN_ON does.
+An image may be stored in another orientation than it is read in, or be a smaller or larger copy of the
+annotated image.  The size in the annotation shows which; if it fits both orientations, the setting
+BOXES_DRAWN_ON decides.
 """
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Placement(NamedTuple):
         return self.size[0] * self.size[1] / (self.drawn_size[0] * self.drawn_size[1])
 
     def place(self, boxes):
-        """Boxes (N, 4) [x1 y1 x2 y2] of the drawn picture, 0-based, the last pixel inside, in the picture as read."""
+        """Map boxes (N, 4) [x1 y1 x2 y2], 0-based, last pixel inside, from the annotated image to the image as read."""
         if not self.moves:
             return boxes
         width, height = self.drawn_size
@@ -54,16 +54,16 @@ def placement_settings() -> list:
 
 
 def take_placement_settings(config: dict) -> None:
-    """Make those settings what they were in `config`, the settings of an earlier run."""
+    """Set the settings of placement_settings to their values in `config`, the settings of an earlier run."""
     cfg.BOXES_DRAWN_ON = config.get("BOXES_DRAWN_ON", "")
     cfg.SCALE_BOXES_TO_IMAGE = config.get("SCALE_BOXES_TO_IMAGE", False)
 
 
 def find_placement(geometry: Geometry, given: tuple, has_boxes: bool) -> Placement:
-    """Where boxes belong whose annotation says that its image has the size `given`, (width, height).
+    """The Placement of boxes whose annotation gives the image size `given`, (width, height).
 
-    Either is None where the annotation does not say it; 0 x 0 is taken for that.  Where the sizes do not
-    fit and no setting says what to do, the problem is named and the boxes stay.
+    Width and height are None if missing; 0 x 0 counts as missing.  If the sizes do not fit and no
+    setting resolves it, the Placement has a problem and does not move the boxes.
     """
     given = (None, None) if given == (0, 0) else given
     stored, read = geometry.stored_size, geometry.size
@@ -79,9 +79,9 @@ def find_placement(geometry: Geometry, given: tuple, has_boxes: bool) -> Placeme
 
 
 def _place_by_setting(geometry, on_stored, on_read, is_told):
-    """The setting's choice: boxes drawn before the picture was turned, on `on_stored`, or after, on `on_read`.
+    """The Placement that BOXES_DRAWN_ON selects: `on_stored` (before turning) or `on_read` (after).
 
-    is_told: the annotation gives a size, so that its boxes are meant to be held against it.
+    is_told: whether the annotation gives a size.
     """
     if geometry.orientation == 1 or cfg.BOXES_DRAWN_ON == "turned":
         return Placement(on_read, 1, geometry.size)

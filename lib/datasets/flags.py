@@ -6,10 +6,10 @@ EXPECTED = "expected 0 or 1, true or false, yes or no; correct it"
 
 
 def read_flag(value) -> int | None:
-    """0 or 1 of a flag as it stands in a file: a number, a JSON bool, or text in any case.
+    """0 or 1 for a flag read from a file: a number, a JSON bool, or text in any case.
 
-    Missing (None), empty and unknown words are 0; see is_unknown_word.  None for any other number,
-    nan among them, and for what is neither number nor text.
+    A missing flag (None), an empty text and an unknown word are 0; see is_unknown_word.  Any other
+    number, nan included, and any other type give None.
     """
     if value is None:
         return 0
@@ -27,12 +27,12 @@ def is_unknown_word(value) -> bool:
 
 
 def flag_problem(where: str, tag: str, value) -> str:
-    """The line for a value that read_flag takes for none."""
+    """The line for a value for which read_flag gives None."""
     return f"{where}: {tag} is {value!r:.40}; {EXPECTED}"
 
 
 def unknown_words_lines(words: list) -> list[str]:
-    """A line that counts the words, (tag, text) of the flags of a data set that are unknown, or none."""
+    """A list with one line that counts unknown words, (tag, text) pairs of flags; [] if there are none."""
     if not words:
         return []
     counts = Counter(words).most_common()

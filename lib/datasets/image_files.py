@@ -2,7 +2,7 @@
 
 What cv2 does with an orientation in a file's metadata depends on the format: it turns a JPEG, PNG or
 WebP by EXIF's tag, a TIFF by TIFF's, and an AVIF not at all; Pillow looks in more places.  So only the
-size of a plain JPEG, PNG or BMP is taken from its header.  Any other file is decoded.
+size of a plain JPEG, PNG or BMP is read from its header.  Any other file is decoded.
 """
 import functools
 import os
@@ -28,7 +28,7 @@ _LIMIT = threading.Lock()       # Pillow's limit on the size of images, which be
 
 @contextmanager
 def _open_any_size(path):
-    """Pillow's image of a file, however large: its limit is lifted while the header is read, and set again."""
+    """Pillow's image of a file of any size: the size limit of Pillow is lifted while the header is read."""
     with _LIMIT:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
@@ -60,7 +60,7 @@ def image_size(path: str) -> tuple[int, int]:
 
 
 def image_geometry(path: str) -> Geometry:
-    """The Geometry of an image file, found once a content; a UserError where it cannot be read."""
+    """The Geometry of an image file, cached by content; UserError if the file cannot be read."""
     try:
         return _geometry(path, file_hash(path))
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def image_geometry(path: str) -> Geometry:
 
 
 def require_whole(path):
-    """UserError where an image file does not exist, is no image or is cut off.
+    """UserError if an image file does not exist, is not an image or is truncated.
 
     A JPEG or PNG that ends as it should is only read at both ends; any other image is decoded, which takes longer.
     """
@@ -88,7 +88,7 @@ def require_whole(path):
 
 
 def turned(picture, orientation):
-    """A stored picture (H, W, ...) as it is to be seen by EXIF's orientation, 1 to 8."""
+    """A stored image (H, W, ...), turned by EXIF orientation 1 to 8."""
     if orientation >= 5:
         picture = picture.swapaxes(0, 1)
     return picture[::-1 if orientation in (3, 4, 7, 8) else 1, ::-1 if orientation in (2, 3, 6, 7) else 1]
@@ -113,7 +113,7 @@ def _geometry(path, _):
 
 
 def _orientation_tag(image):
-    """What the metadata of a PIL image say, 1 where they say nothing; None where Pillow cannot read them."""
+    """The orientation in the metadata of a PIL image, 1 if there is none; None if Pillow cannot read them."""
     try:
         return image.getexif().get(ORIENTATION, 1)
     except (SyntaxError, ValueError, struct.error):
@@ -128,7 +128,7 @@ def _decoded(path, form, flag):
 
 
 def _orientation_of(picture, path, form, flag, tag):
-    """How the picture that is stored was turned to become `picture`: as `tag` says, where that fits."""
+    """The orientation by which the stored image was turned into `picture`: `tag`, if that fits."""
     known = tag if tag in range(1, 9) else 1
     if form == "TIFF":          # libtiff turns it, whatever cv2 is told
         return known

@@ -22,7 +22,7 @@ from datasets.proposals_mat import load_mat
 from datasets.text_files import load_json
 
 ORDERS = {"x1 y1 x2 y2": (0, 1, 2, 3), "y1 x1 y2 x2": (1, 0, 3, 2), "x y w h": (0, 1, 2, 3)}
-REMEDY = "tools/propose.py makes those of this image set, after you move away a file that it did not write"
+REMEDY = "make them with tools/propose.py; first move away a file that it did not write"
 
 
 class Proposals(NamedTuple):
@@ -62,7 +62,7 @@ def find_proposals(stem):
 
 
 def _check_images(path, found, names, hashes):
-    """UserError where the images that a file names or was made from are others."""
+    """UserError if a file names other images, or was made from other image files."""
     for k, (found_name, name) in enumerate(zip(found.names, names)):
         if _stem(found_name) != _stem(name):
             raise UserError("proposal file %s: its image %d is %s, the image set's is %s; %s"

@@ -1,4 +1,4 @@
-"""MATLAB files of proposals, in the layout selective search is published in; reading and writing."""
+"""Reads and writes MATLAB files of proposals, in the layout of the published selective search files."""
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ def load_mat(path):
 
 
 def save_mat(path, names, box_list, hashes, search):
-    """Write names, their (R, 4) 0-based [x1 y1 x2 y2] boxes, and a MatFile's hashes and search, whole or not at all."""
+    """Write names, their (R, 4) 0-based [x1 y1 x2 y2] boxes, and a MatFile's hashes and search, or nothing."""
     images, boxes = (np.empty((len(names), 1), dtype=object) for _ in range(2))
     for k, (name, rows) in enumerate(zip(names, box_list)):
         images[k, 0], boxes[k, 0] = name, (rows[:, (1, 0, 3, 2)] + 1).astype(np.uint16)
@@ -42,7 +42,7 @@ def save_mat(path, names, box_list, hashes, search):
 
 
 def read_mat(path):
-    """The variables of a .mat file; a UserError where it cannot be read."""
+    """The variables of a .mat file; UserError if it cannot be read."""
     try:
         return scipy.io.loadmat(path)
     except Exception as e:      # scipy raises nearly anything on a file that is no .mat, NotImplementedError on v7.3

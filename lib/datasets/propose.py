@@ -1,9 +1,8 @@
-"""Selective-search proposals of a whole data set, in a file it then finds.
+"""Writes selective-search proposals of a whole data set to the file where the data set looks for them.
 
-The file tells by their hashes from which image files its boxes were made, so that a later run makes
-only those that are missing.  The boxes of each image are first stored by themselves, in a folder
-beside the file to be; a run that was ended, in whatever way, goes on there.  OpenCV lets go of
-Python's lock while it searches, so the workers are threads.
+The file stores the hashes of the image files, so that a later run makes only the missing boxes.  The
+boxes of each image are first stored separately, in a folder next to the file; an interrupted run
+continues from there.  OpenCV releases the GIL while it searches, so the workers are threads.
 """
 import os
 import shutil
@@ -25,12 +24,12 @@ MODE, WIDTH = "fast", 500       # where neither the user nor a file that is ther
 
 
 def propose(imdb, path, mode=None, width=None, workers=1):
-    """Make `path`, a .mat in the published layout, hold the proposals of imdb; print what was done.
+    """Write the proposals of imdb to `path`, a .mat in the published layout, and print what was done.
 
-    mode: of utils.selective_search.  width: wider images are scaled down to it for the search, 0: none
-    are.  None: as the file that is there was made, otherwise MODE and WIDTH.  Boxes that the file has
-    of the same image files stay, and a file that is not ours stays as it is.  UserError where such a
-    file does not fit, or ours was made with another mode or width.
+    mode: of utils.selective_search.  width: wider images are scaled down to it for the search; 0: no
+    scaling.  None for both: as in the existing file, otherwise MODE and WIDTH.  Boxes of unchanged
+    images are kept, and a file that another program wrote is not changed.  Raises UserError if such a
+    file does not fit imdb, or if the existing file was made with another mode or width.
     """
     stored = load_mat(path) if os.path.exists(path) else MatFile([], [], [], "")
     if stored.box_list and not stored.search:
@@ -62,7 +61,7 @@ def _add_missing(imdb, path, stored, search, workers):
 def search_boxes(image, mode=MODE, width=WIDTH, seed=0):
     """Boxes (N, 4) uint16 [x1 y1 x2 y2] of an image (H, W, 3) uint8 BGR, in a random order drawn from `seed`.
 
-    The order is for those who take the first so many: OpenCV's own ranking is random too.
+    The order matters if only the first N boxes are used: OpenCV's own ranking is random too.
     """
     scale = min(1, width / image.shape[1]) if width else 1
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
@@ -74,9 +73,9 @@ def search_boxes(image, mode=MODE, width=WIDTH, seed=0):
 
 
 def _leave(imdb, path):
-    """Say that the file stays; UserError where it is of other images."""
+    """Print that the file is not changed; UserError if it has other images."""
     what = (f"{path} has no hashes of its images (downloaded, or of an older version), "
-            "so it stays as it is")
+            "so it is not changed")
     try:
         load_proposals(path, imdb.proposal_names())
     except UserError as e:
@@ -86,7 +85,7 @@ def _leave(imdb, path):
 
 
 def _chosen_search(path, stored, mode, width):
-    """(mode, width); UserError where a file that is there has boxes of another search."""
+    """(mode, width); UserError if the existing file was made with another mode or width."""
     there = tuple(kind(word) for kind, word in zip((str, int), stored.search.split()))
     given = zip((mode, width), there or (MODE, WIDTH))
     chosen = tuple(default if value is None else value for value, default in given)
@@ -97,7 +96,7 @@ def _chosen_search(path, stored, mode, width):
 
 
 def _search_all(images, count, folder, search, workers, name):
-    """{hash: boxes} of images {hash: path}, stored in `folder` one by one; what is there stays."""
+    """{hash: boxes} of images {hash: path}, stored in `folder` one by one; existing boxes are kept."""
     os.makedirs(folder, exist_ok=True)
     remove_parts(folder)
     remove_parts(os.path.dirname(folder))
@@ -110,7 +109,7 @@ def _search_all(images, count, folder, search, workers, name):
 
 
 def _is_whole(part):
-    """Whether the boxes of an image are there; a computer that lost its power may leave an empty file."""
+    """Whether the file of an image's boxes is complete; a power failure may leave an empty file."""
     try:
         np.load(part)
     except (OSError, EOFError, ValueError):
@@ -119,7 +118,7 @@ def _is_whole(part):
 
 
 def _run(jobs, workers, desc):
-    """_make_part on every job; ends at the first error, or Ctrl-C, as soon as the images in work are done."""
+    """Run _make_part on every job; at the first error or Ctrl-C, finish the images in progress and stop."""
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -13,7 +13,7 @@ BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"),
 FIRST_BYTES_OF_XML = ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"),
                       (b"<\0", "utf-16-le"), (b"\0<", "utf-16-be"))
 DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
-XML_REMEDY = "declare the encoding that it has, or save it as UTF-8"
+XML_REMEDY = "declare its actual encoding, or save it as UTF-8"
 
 
 def read_lines(path: str) -> list[str]:
@@ -36,7 +36,7 @@ def read_lines(path: str) -> list[str]:
 
 
 def read_xml(path: str) -> str:
-    """The text of an annotation file, decoded by its byte order mark or first bytes, or as it declares."""
+    """The text of an annotation file, decoded by its byte order mark, its first bytes, or its declaration."""
     try:
         encoding, data = _without_mark(_read(path))
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def _decode_as_declared(path, data, encoding):
     """The text of XML whose declaration can be read before it is decoded."""
     text = _decode(path, data, encoding)
     if not text.lstrip().startswith("<?xml"):
-        raise UserError(f"annotation {path} declares the encoding '{encoding}', but is not in it; "
+        raise UserError(f"annotation {path} declares the encoding '{encoding}', but uses another; "
                         f"{XML_REMEDY}")
     return text
 
@@ -68,7 +68,7 @@ def _decode(path, data, encoding):
 
 
 def load_json(path: str):
-    """What a JSON file in UTF-8, 16 or 32 holds, with or without a byte order mark; errors as json.load's."""
+    """The content of a JSON file in UTF-8, 16 or 32, with or without a byte order mark; errors as json.load."""
     with open(path, "rb") as f:
         encoding = json.detect_encoding(f.read(4))
     with open(path, encoding=encoding) as f:
@@ -76,8 +76,8 @@ def load_json(path: str):
 
 
 def is_printed_text(text) -> bool:
-    """Whether it is a str that can name a file and stand on a line: not blank, no NUL or other control
-    character, no half of a surrogate pair."""
+    """Whether `text` is a str that is valid in a file name and on one line: not blank, without control
+    characters (NUL included) and without lone surrogates."""
     return isinstance(text, str) and bool(text.strip()) and not any(
         unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
@@ -101,5 +101,5 @@ def _without_mark(data):
 
 
 def _encoding_of_first_bytes(data):
-    """The encoding of XML that has several bytes a character and no mark; otherwise None."""
+    """The encoding of XML with several bytes per character and no byte order mark; otherwise None."""
     return next((name for first, name in FIRST_BYTES_OF_XML if data.startswith(first)), None)

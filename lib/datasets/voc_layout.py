@@ -91,13 +91,13 @@ def _own_classes(path):
 
 
 def read_classes(path):
-    """Names in a file, one a line, in the order of a net's scores; the background's may be first.
+    """Names in a file, one per line, in the order of a net's scores; the background may be first.
 
     They are returned without the background's.
     """
     names = read_lines(path)
     if "__background__" in names[1:]:
-        raise UserError(f"{path}: __background__ stands after other names; a net's scores begin with "
+        raise UserError(f"{path}: __background__ comes after other names; a net's scores begin with "
                         "it, so put it first or leave it out")
     return checked_classes(names[1:] if names[:1] == ["__background__"] else names, path)
 
@@ -113,5 +113,5 @@ def checked_classes(names, source):
             raise UserError(f"{source}: class name {name!r}: expected text without '/' and control characters, other "
                             "than __background__; rename it")
     if len(set(folded)) != len(folded):
-        raise UserError("%s: class names must differ, upper or lower case alike; got: %s" % (source, ", ".join(names)))
+        raise UserError("%s: class names must differ, ignoring case; got: %s" % (source, ", ".join(names)))
     return tuple(names)

@@ -1,10 +1,10 @@
-"""The names of the classes that a detector scores, in its caffemodel.
+"""The class names of a detector, stored in its caffemodel.
 
-A caffemodel is a NetParameter message.  Its field CLASS_NAMES is ours, and other Caffes skip it: a
-JSON list in UTF-8 whose item k names column k of the scores; item 0 is `__background__`.  Of two
-such fields the last one counts, as for every optional field of protobuf, so that names are given,
-and changed, at the end of the file.  Reading skips the weights.  `Net.save` of any Caffe drops the
-names: what writes a caffemodel from another writes them again.
+A caffemodel is a NetParameter message.  Its field CLASS_NAMES is an extension that other Caffes
+skip: a JSON list in UTF-8 whose item k names column k of the scores; item 0 is `__background__`.
+If the field occurs twice, the last one counts, as for every optional field of protobuf, so names are
+set and changed by appending to the file.  Reading skips the weights.  `Net.save` drops the names: a
+program that writes a caffemodel from another must write them again.
 """
 import json
 import os
@@ -27,9 +27,9 @@ COPIED = 2 ** 22            # bytes at a time
 
 
 def read_class_names(path) -> tuple[str, ...] | None:
-    """The names (K,), the background's first; None where the file has none, or is no caffemodel.
+    """The names (K,), the background first; None if the file has none, or is not a caffemodel.
 
-    UserError where the field holds something else.
+    Raises UserError if the field is not a list of names.
     """
     text = None
     try:
@@ -43,9 +43,9 @@ def read_class_names(path) -> tuple[str, ...] | None:
 
 
 def write_class_names(path, names: Sequence[str] | None) -> None:
-    """Put names (K,), the background's first, into a caffemodel, whole or not at all.
+    """Store names (K,), the background first, in a caffemodel, completely or not at all.
 
-    None: the file stays as it is.
+    None: the file is not changed.
     """
     if names is None:
         return
@@ -56,9 +56,9 @@ def write_class_names(path, names: Sequence[str] | None) -> None:
 
 
 def count_classes(path) -> int | None:
-    """How many classes a caffemodel's cls_score, or its pooling of R-FCN's rfcn_cls, gives.
+    """The number of classes of a caffemodel: of its cls_score, or of R-FCN's pooling of rfcn_cls.
 
-    None where the file has neither, or is no caffemodel.
+    None if the file has neither layer, or is not a caffemodel.
     """
     try:
         with open(path, "rb") as f:
@@ -75,12 +75,12 @@ def class_columns(names: Sequence[str], wanted: Sequence[str], who: str, whose: 
                   remedy: str = "use a data set of its classes") -> np.ndarray:
     """(K,) int: for each of the classes `wanted` its column in the scores of the classes `names`.
 
-    Compared without regard to case.  UserError, which calls the owner of `names` `who` and that of
-    `wanted` `whose`, where the two are not the same classes.
+    Names are compared without regard to case.  Raises UserError if the classes differ; the message
+    calls the owner of `names` `who`, and the owner of `wanted` `whose`.
     """
     for these, owner in ((names, who), (wanted, whose)):
         if len(set(map(_folded, these))) < len(these):
-            raise UserError(f"{owner}: two of its classes differ in upper and lower case at most: "
+            raise UserError(f"{owner}: two of its classes differ only in upper and lower case: "
                             f"{', '.join(these)}; rename one")
     differs = difference(names, wanted)
     if differs:
@@ -90,7 +90,7 @@ def class_columns(names: Sequence[str], wanted: Sequence[str], who: str, whose: 
 
 
 def difference(names: Sequence[str], wanted: Sequence[str]) -> str:
-    """How `names` differ from those `wanted`: "missing: a, b; unknown: c"; "" where they do not."""
+    """The differences of `names` from `wanted`: "missing: a, b; unknown: c", or ""."""
     there, here = set(map(_folded, names)), set(map(_folded, wanted))
     lists = {"missing": [name for name in wanted if _folded(name) not in there],
              "unknown": [name for name in names if _folded(name) not in here]}
@@ -98,18 +98,18 @@ def difference(names: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 def take_columns(scores, boxes, columns):
-    """A net's scores (R, K) and boxes (R, 4*K) in the order of class_columns; None: as they are."""
+    """A net's scores (R, K) and boxes (R, 4*K) in the order of class_columns; None: unchanged."""
     if columns is None:
         return scores, boxes
     if scores.shape[1] != len(columns):
         raise UserError(f"the net scores {scores.shape[1]} classes, but has {len(columns)} class "
-                        "names; name them by --classes FILE")
+                        "names; set them with --classes FILE")
     boxes_of_classes = boxes.reshape(len(boxes), len(columns), 4)[:, columns]
     return scores[:, columns], boxes_of_classes.reshape(boxes.shape)
 
 
 def shorten(names: Sequence[str]) -> str:
-    """The first names, joined by commas, and how many more there are."""
+    """The first names, joined by commas, and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
@@ -124,15 +124,15 @@ def _parsed(text, path):
     except ValueError:
         names = text
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise UserError(f"{path}: its class names are {names!r:.80}, expected a list of texts; name "
-                        "them by --classes FILE")
+        raise UserError(f"{path}: its class names are {names!r:.80}, expected a list of strings; set "
+                        "them with --classes FILE")
     return tuple(names)
 
 
 # ---- the wire format of protobuf
 
 class _Malformed(Exception):
-    """What is read is no protobuf message, or was cut off."""
+    """The bytes are not a protobuf message, or the message is truncated."""
 
 
 def _fields(f: BinaryIO, end: int) -> Iterator[tuple[int, int]]:

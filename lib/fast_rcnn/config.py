@@ -162,7 +162,7 @@ def cfg_from_file(filename):
     for key, value in _leaves(tree or {}):
         _set(key, value, "in " + str(filename))
     if leaves_output(cfg.EXP_DIR) and 'EXP_DIR' in (tree or {}):
-        raise UserError("config file %s: EXP_DIR %s leads out of the folder output; name a folder below it, or give "
+        raise UserError("config file %s: EXP_DIR %s is outside the folder output; name a folder in it, or give "
                         "that path on the command line: --set EXP_DIR %s" % (filename, cfg.EXP_DIR, cfg.EXP_DIR))
 
 

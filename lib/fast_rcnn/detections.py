@@ -31,7 +31,7 @@ def save_detections(path, all_boxes, imdb):
 
 
 def load_detections(path, imdb):
-    """all_boxes from `path`; a UserError where the file is none of save_detections, or not of this imdb."""
+    """all_boxes from `path`; UserError if save_detections did not write the file, or it is of another imdb."""
     try:
         with np.load(path, allow_pickle=False) as f:
             rows, image_ids, classes = f['rows'], f['image_ids'].tolist(), f['classes'].tolist()
@@ -58,13 +58,13 @@ def _check_finite(rows, image_ids, classes, path):
 
 
 def _check_not_replaced(hashes, path, imdb):
-    """UserError where an image is another file than was tested; where either is unknown, none is."""
+    """UserError if an image file has changed since the test; images without a hash are not checked."""
     if not hashes:          # of an older version
         return
     pairs = zip(imdb.image_index, hashes, imdb.image_hashes())
     changed = [id_ for id_, then, now in pairs if now and then and then != now]
     if changed:
-        raise UserError(f"the detections in {path} are of other pictures: {len(changed)} images of "
+        raise UserError(f"the detections in {path} are of other images: {len(changed)} images of "
                         f"{imdb.name} were replaced since, the first is {changed[0]}; "
                         f"test again on {imdb.name}")
 

@@ -1,4 +1,4 @@
-"""Numbers of a net that are not finite: where they begin, and in which image."""
+"""Finds values of a net that are not finite: the first blob, and the image."""
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,9 +12,9 @@ class NotFiniteError(UserError):
 
 
 def where_not_finite(net) -> str:
-    """The first blob of `net`, in the order of its layers, with a number that is not finite; '' where there is none.
+    """The first blob of `net`, in the order of its layers, with a value that is not finite; '' if there is none.
 
-    Reads all blobs: to be asked when a result is known to be wrong.
+    It reads all blobs; call it when a result is known to be wrong.
     """
     for name, blob in net.blobs.items():
         if not np.isfinite(blob.data).all():
@@ -29,7 +29,7 @@ def _made_by(net, blob_name):
 
 
 def weights_not_finite(net) -> str:
-    """Name of the first layer of `net` with a weight that is not finite; '' where there is none."""
+    """Name of the first layer of `net` with a weight that is not finite; '' if there is none."""
     for name, blobs in getattr(net, "params", {}).items():
         if not all(np.isfinite(blob.data).all() for blob in blobs):
             return name
@@ -37,16 +37,16 @@ def weights_not_finite(net) -> str:
 
 
 def require_finite(net, *arrays):
-    """NotFiniteError, with the first blob that is not finite, unless the arrays, results of `net`, all are."""
+    """Raise NotFiniteError, naming the first such blob, if one of the arrays, results of `net`, is not finite."""
     if not all(np.isfinite(array).all() for array in arrays):
         raise NotFiniteError("net %s: %s; %s" % (net.name, where_not_finite(net) or "its results are not finite",
                                                  REMEDY))
 
 
 class FiniteCheck:
-    """Of the passes of `net` over images: numbers that are not finite end in a UserError with the image and blob.
+    """Checks passes of `net` over images: values that are not finite raise a UserError with the image and blob.
 
-    Weights that are not finite do so too, after the first image: pooling and ReLU may hide them from the results.
+    So do weights that are not finite, after the first image: pooling and ReLU may hide them from the results.
     """
 
     def __init__(self, net):
@@ -54,11 +54,11 @@ class FiniteCheck:
 
     @contextmanager
     def image(self, path):
-        """Within it the net passes over the image at `path`."""
+        """Context manager around a pass over the image at `path`."""
         try:
             yield
             if self._broken:
-                raise NotFiniteError("the results are finite all the same")
+                raise NotFiniteError("the results are finite")
         except NotFiniteError as e:
             weights = "layer %s has weights that are not finite, and " % self._broken if self._broken else ""
             raise UserError("net %s, image %s: %s%s; %s" % (self._net.name, path, weights,

@@ -1,4 +1,4 @@
-"""Which values of a setting make sense: ranges, which config.py writes beside its defaults."""
+"""The valid ranges of settings, which config.py lists with the defaults."""
 import math
 import os
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Ranged:
-    """A default and its range: a key of RANGES, which each number must lie in, or the texts to choose from."""
+    """A default and its range: a key of RANGES that every number must satisfy, or the allowed texts."""
 
     default: object
     range: str | tuple
 
 
 def ranged(default, range_: str | tuple) -> Ranged:
-    """How config.py writes a default that has a range, in whose place `take_ranges` puts the bare default."""
+    """A default with a range, for config.py; `take_ranges` replaces it by the default."""
     return Ranged(default, range_ if isinstance(range_, tuple) else _known(range_))
 
 
@@ -41,7 +41,7 @@ def _known(name):
 
 
 def take_ranges(tree: dict, prefix: str = "") -> dict[str, str | tuple]:
-    """{key: range} of the ranged defaults of a tree of settings, in whose place the bare defaults come."""
+    """{key: range} of a tree of settings; replaces each Ranged in the tree by its default."""
     found = {}
     for name, value in tree.items():
         if isinstance(value, dict):
@@ -53,7 +53,7 @@ def take_ranges(tree: dict, prefix: str = "") -> dict[str, str | tuple]:
 
 
 def describe(default) -> str:
-    """What kind of value a setting with this default takes."""
+    """The type of value of a setting with this default, as text."""
     if isinstance(default, np.ndarray):
         return "%d numbers like %s" % (default.size, default.ravel().tolist())
     if isinstance(default, tuple):
@@ -62,7 +62,7 @@ def describe(default) -> str:
 
 
 def expected(value, default, range_: str | tuple | None) -> str | None:
-    """What was expected in place of `value`, of a setting with this default; None for a value that makes sense."""
+    """The expected values, as text, of a setting with this default; None if `value` is valid."""
     if isinstance(default, bool):
         return None if isinstance(value, (np.bool_, Integral)) and value in (0, 1) else describe(default)
     if isinstance(default, str):
@@ -85,7 +85,7 @@ def _expected_text(value, default, range_):
 
 
 def _numbers(value, default):
-    """The numbers of a value of the kind of `default`, a number or several; None for another kind."""
+    """The numbers of a value with the type of `default`; None for another type."""
     several = isinstance(value, (list, tuple, np.ndarray))
     numbers = np.ravel(np.array(value, dtype=object)).tolist() if several else [value]
     kind = Integral if isinstance(np.ravel(default)[0].item(), int) else Real

@@ -76,7 +76,7 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
         prefix = snapshot_prefix(solver_param, cfg.TRAIN.SNAPSHOT_INFIX)
         state, this = choose_state(output_dir, prefix, this, resume, run)
         cfg.RNG_SEED = this["seed"]
-        print("Starts from %s" % (state or pretrained_model or "the net's fillers"), flush=True)
+        print("Training starts from %s" % (state or pretrained_model or "the net's fillers"), flush=True)
         if state:
             tell_changes(read_record(record_folder(state)).get("conditions", {}), conditions)
         nccl.mean([])       # all have looked at the folder before rank 0 changes it
@@ -242,7 +242,7 @@ class SolverWrapper:
                 blob.data[...] = raw[str(k)]
             for layer, state in zip(self._data_layers, samplers):
                 layer.set_sampler_state(state)
-        print("Resumed from %s at iteration %d; seed %d goes on" % (solverstate, self.solver.iter, self._seed),
+        print("Resumed from %s at iteration %d, with seed %d" % (solverstate, self.solver.iter, self._seed),
               flush=True)
 
     def _ask_samplers(self):
@@ -275,11 +275,11 @@ class SolverWrapper:
 
 
 def check_schedule(solver_param, max_iters):
-    """UserError where the rate of the solver ends, or grows again, before the last iteration."""
+    """UserError if the solver's rate reaches zero, or grows again, before the last iteration."""
     ends = solver_param.lr_policy == "poly" and solver_param.power
     if ends and max_iters is not None and max_iters > solver_param.max_iter:
-        raise UserError("the solver's lr_policy poly ends at its max_iter, %d, before the %d iterations asked for; set "
-                        "max_iter there to %d, or ask for fewer" % (solver_param.max_iter, max_iters, max_iters))
+        raise UserError("the solver's lr_policy poly ends at its max_iter, %d, before the %d iterations requested; "
+                        "set max_iter to %d in the solver, or request fewer" % (solver_param.max_iter, max_iters, max_iters))
 
 
 def check_settings(net_param):

@@ -10,11 +10,11 @@ LEAST_STD = 1e-6  # a smaller deviation is the rounding of targets that are all 
 
 @dataclass(frozen=True)
 class Targets:
-    """How regression targets are made.
+    """The settings of regression targets.
 
-    overlap: IoU with an object from which a RoI has one.
-    normalized: whether the means of a class are subtracted, and its deviations divided by.
-    precomputed: these, (4,) and (4,) for every class; None: those of the targets themselves.
+    overlap: lowest IoU with an object at which a RoI has a target.
+    normalized: whether to subtract the mean of a class and divide by its deviation.
+    precomputed: means (4,) and deviations (4,) for every class; None: computed from the targets.
     """
 
     overlap: float
@@ -22,7 +22,7 @@ class Targets:
     precomputed: tuple | None
 
     def normalize_precomputed(self, targets):
-        """Targets (F, 4) as they are learned, of RoIs that are proposed as the net trains: by `precomputed` or not."""
+        """Targets (F, 4) for training, of RoIs proposed during training, normalised if `precomputed` is used."""
         if not self.normalized or self.precomputed is None:
             return targets
         means, stds = self.precomputed

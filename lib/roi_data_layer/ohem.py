@@ -22,10 +22,10 @@ EPS = np.finfo(np.float64).eps  # least probability, as in the original: no clas
 
 @dataclass(frozen=True)
 class Mining:
-    """How hard RoIs are chosen.
+    """The settings for selecting hard RoIs.
 
-    count: of the whole minibatch, or with per_image of each image.
-    nms_thresh: IoU with a harder RoI from which a RoI is no candidate; None: all are.
+    count: in the whole minibatch, or with per_image in each image.
+    nms_thresh: a RoI is dropped at this IoU with a harder RoI or above; None: no RoI is dropped.
     per_class: that IoU counts only between RoIs of the same label.
     """
 
@@ -36,7 +36,7 @@ class Mining:
 
 
 class Mined(NamedTuple):
-    """What was chosen in a pass: loss (R,) of all RoIs; indices (B,), rois (B, 5) and labels (B,) of the hard ones."""
+    """The result of mining in a pass: loss (R,) of all RoIs; indices (B,), rois (B, 5) and labels (B,) of the hard ones."""
 
     loss: np.ndarray
     hard_inds: np.ndarray

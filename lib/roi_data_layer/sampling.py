@@ -1,4 +1,4 @@
-"""Which RoIs of an image a minibatch takes, by their overlaps with the objects.  Arrays and numbers only."""
+"""Samples the RoIs of an image for a minibatch by their overlaps with objects.  Arrays and numbers only."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,9 +6,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is foreground, what is background, and how many of them a minibatch takes.
+    """The definitions of foreground and background, and the number of each in a minibatch.
 
-    batch_size: RoIs in a minibatch, over all its images; -1: all there are.
+    batch_size: RoIs in a minibatch, over all its images; -1: all.
     fg_fraction: at most this part of a minibatch is foreground.
     fg_thresh: foreground has an overlap >= fg_thresh.
     bg_thresh_hi, bg_thresh_lo: background has one in [bg_thresh_lo, bg_thresh_hi).
@@ -24,7 +24,7 @@ class Sampling:
 def sample_rois(overlaps, count, sampling, rng):
     """Indices of the foreground and of the background RoIs drawn from one of `count` images by their overlaps (R,).
 
-    With a batch_size of -1 all of both, in random order.
+    If batch_size is -1, all of both, in random order.
     """
     if sampling.batch_size < 0:
         rois_per_image = fg_per_image = len(overlaps)
@@ -42,7 +42,7 @@ def sample_rois(overlaps, count, sampling, rng):
 def all_rois(overlaps, sampling):
     """Indices of all foreground and all background RoIs of one image, whatever bg_thresh_lo is.
 
-    Overlap -1 marks crowds, and what they cover, in COCO: neither.  (The original takes them for background.)
+    Overlap -1 marks COCO's crowds and RoIs inside them; they are neither.  (The original uses them as background.)
     """
     return _candidates(overlaps, sampling, 0)
 

@@ -1,4 +1,4 @@
-"""The settings of training as the records that functions on arrays take: cfg is read here, for the Python layers."""
+"""Reads the training settings from cfg, for the Python layers, as records for the functions on arrays."""
 import numpy as np
 from fast_rcnn.config import cfg
 from utils.blob import Scaling
@@ -9,18 +9,18 @@ from roi_data_layer.sampling import Sampling
 
 
 def scaling():
-    """How training scales its images."""
+    """The scaling of training images."""
     return Scaling(tuple(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE, cfg.PIXEL_MEANS)
 
 
 def sampling():
-    """Which RoIs training takes."""
+    """The sampling of RoIs."""
     train = cfg.TRAIN
     return Sampling(train.BATCH_SIZE, train.FG_FRACTION, train.FG_THRESH, train.BG_THRESH_HI, train.BG_THRESH_LO)
 
 
 def mining():
-    """Which RoIs are hard."""
+    """The selection of hard RoIs."""
     train = cfg.TRAIN
     count = train.BATCH_SIZE // train.IMS_PER_BATCH if train.OHEM_PER_IMAGE else train.BATCH_SIZE
     return Mining(count, train.OHEM_PER_IMAGE, train.OHEM_NMS_THRESH if train.OHEM_USE_NMS else None,
@@ -28,7 +28,7 @@ def mining():
 
 
 def targets():
-    """How box regression targets are made."""
+    """The computation of box regression targets."""
     train = cfg.TRAIN
     precomputed = None
     if train.BBOX_NORMALIZE_TARGETS_PRECOMPUTED:
@@ -37,5 +37,5 @@ def targets():
 
 
 def inside_weights():
-    """Of a target's four numbers in the loss; None where boxes are not regressed."""
+    """The loss weights of a target's four numbers; None if boxes are not regressed."""
     return tuple(cfg.TRAIN.BBOX_INSIDE_WEIGHTS) if cfg.TRAIN.BBOX_REG else None

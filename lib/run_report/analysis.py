@@ -1,4 +1,4 @@
-"""What is worked out about the runs once, for the page and the pictures."""
+"""The analysis of the runs, computed once for the page and the pictures."""
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def analyse(runs: list[Run], num_images: int) -> Analysis:
 
 
 def judge_runs(runs: list[Run]) -> list[Judged]:
-    """Those that were tested on a data set with annotations, which are read as the test read them."""
+    """The Judged runs: those tested on a data set with annotations, which are read as in the test."""
     judged = [_judge(k, run, run.results, run.tested) for k, run in enumerate(runs)
               if run.results and run.tested]
     return [item for item in judged if any(len(truth.boxes) for truth in item.truths)]

@@ -1,7 +1,7 @@
 """Pictures for a README, drawn by matplotlib.
 
 detections.jpg   test images on which the runs differ, with right and wrong detections
-hard_rois.jpg    a training image, with the RoIs that mining passes over and those that it picks
+hard_rois.jpg    a training image, with the RoIs that mining leaves out and those that it selects
 """
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def draw_detections(judged: list[Judged], count: int = 5) -> np.ndarray:
 
 
 def draw_hard_rois(ranking: ImageRanking) -> np.ndarray:
-    """The image twice: with the RoIs that are not hard to the last net, and with those that are."""
+    """The image twice: with the RoIs that are not hard for the last net, and with the hard ones."""
     losses, hard = ranking.losses[-1], ranking.hard[-1]
     easy = np.setdiff1d(np.arange(len(losses)), hard)
     height, width = ranking.picture.shape[:2]

@@ -1,4 +1,4 @@
-"""The solver and net that run, made from the prototxts of a model: fitted to the classes, with a shortened schedule."""
+"""Makes the solver and net of a run from a model's prototxts: fitted to the classes, with a shortened schedule."""
 import math
 import os
 
@@ -15,8 +15,8 @@ def fit_solver(solver_prototxt, num_classes):
     """
     solver_param = read_solver(solver_prototxt)
     if solver_param.weights:        # Caffe would load them as they are, whatever their classes
-        raise UserError(f"{solver_prototxt}: its field weights names {', '.join(solver_param.weights)}; take it out, "
-                        "and give the file as --weights, where its classes are held against those of the data set")
+        raise UserError(f"{solver_prototxt}: its field weights names {', '.join(solver_param.weights)}; remove it, "
+                        "and give the file with --weights, which compares its classes with those of the data set")
     path = _find(getattr(solver_param, net_field(solver_param)), solver_prototxt)
     net_param = read_net(path)
     changed = set_num_classes(net_param, num_classes)
@@ -32,20 +32,20 @@ def net_field(solver_param):
 
 
 def snapshot_prefix(solver_param, infix: str) -> str:
-    """What the names of a solver's snapshots begin with, without a folder; infix: TRAIN.SNAPSHOT_INFIX."""
+    """The prefix of a solver's snapshot names, without a folder; infix: TRAIN.SNAPSHOT_INFIX."""
     prefix = os.path.basename(solver_param.snapshot_prefix) or "fast_rcnn"
     return f"{prefix}_{infix}" if infix else prefix
 
 
 def shorten_schedule(solver_param, max_iters, fraction):
-    """Let the rate fall after `fraction` of max_iters iterations, and not again; 0 leaves the solver's schedule."""
+    """Lower the rate once, after `fraction` of max_iters iterations; 0 keeps the solver's schedule."""
     if not fraction:
         return
     if max_iters is None:
-        raise UserError("TRAIN.STEP_FRACTION is %g, a part of an unknown number of iterations; give SolverWrapper "
-                        "max_iters, or set it to 0" % fraction)
+        raise UserError("TRAIN.STEP_FRACTION is %g, but the number of iterations is unknown; give SolverWrapper "
+                        "max_iters, or set STEP_FRACTION to 0" % fraction)
     if solver_param.lr_policy not in ("step", "multistep"):
-        raise UserError("TRAIN.STEP_FRACTION goes with lr_policy step; the solver has %s. Set it to 0, or use a solver "
+        raise UserError("TRAIN.STEP_FRACTION needs lr_policy step; the solver has %s. Set it to 0, or use a solver "
                         "with lr_policy step" % (solver_param.lr_policy or "none"))
     solver_param.lr_policy = "multistep"
     solver_param.stepvalue[:] = [max(1, math.ceil(fraction * max_iters))]
@@ -57,4 +57,4 @@ def _find(path, solver_prototxt):
     for folder in folders:
         if path and os.path.isfile(os.path.join(folder, path)):
             return os.path.abspath(os.path.join(folder, path))
-    raise UserError("%s: its train_net %r is no file, looked for from %s and %s" % (solver_prototxt, path, *folders))
+    raise UserError("%s: its train_net %r was not found, neither in %s nor in %s" % (solver_prototxt, path, *folders))

@@ -1,6 +1,6 @@
-"""One training a folder: a lock (flock) that the kernel frees when its process ends, in whatever way.
+"""One training per folder: a lock (flock) that the kernel releases when its process ends, also after a kill.
 
-Who holds it stands in the file, for the message alone.
+The file names the holder of the lock, which is only used in the message.
 """
 import fcntl
 import os
@@ -14,9 +14,9 @@ LOCK = ".lock"
 
 @contextmanager
 def only_training_in(folder, nccl):
-    """Hold `folder` for the processes of a run, by rank 0; UserError in all of them where another training does.
+    """Lock `folder` in rank 0 for all processes of a run; UserError in all of them if another training has it.
 
-    nccl: the caffe.NCCL that binds them.  Where the file system has no locks a line says so.
+    nccl: the caffe.NCCL that joins the processes.  A message is printed if the file system has no locks.
     """
     lock, error = None, None
     if nccl.rank == 0:
@@ -45,7 +45,7 @@ def _take(folder):
         raise UserError(f"{folder} is in use by another training ({holder}); wait for it, or train in another folder: "
                         "--set EXP_DIR NAME") from None
     except OSError as e:
-        print(f"{folder} cannot be locked ({e.strerror}); see that no other training uses it", flush=True)
+        print(f"{folder} cannot be locked ({e.strerror}); make sure that no other training uses it", flush=True)
         return lock
     lock.truncate(0)
     lock.write(f"host {socket.gethostname()}, process {os.getpid()}\n")

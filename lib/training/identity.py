@@ -1,14 +1,14 @@
-"""What makes a training run the run it is: two runs of one identity make the same updates, rounding apart.
+"""The identity of a training run: two runs with the same identity make the same updates, up to rounding.
 
 An identity is a dict that json can write:
-  data      digest of all that the roidb came from, as imdb.source_key gives it
+  data      digest of the sources of the roidb: imdb.source_key
   classes   their names in order, the background first; None where they were not given
   net       digest of the train net, fitted to the classes
-  solver    digest of the solver without what changes no update
-  settings  {key: value} of those that differ from their defaults, but for UNCOUNTED
-  iter_size, minibatches    of an iteration: in each process, and in all
+  solver    digest of the solver's fields that affect updates
+  settings  {key: value} of settings that differ from their defaults, except UNCOUNTED
+  iter_size, minibatches    minibatches of an iteration in one process, and in all processes
   seed      cfg.RNG_SEED
-  start     hash of the caffemodel it started from, None for the net's fillers
+  start     hash of the caffemodel that training starts from; None: the net's fillers
 """
 import hashlib
 import json
@@ -32,8 +32,8 @@ UNCOUNTED_FIELDS = {"net", "train_net", "max_iter", "display", "average_loss", "
                     "layer_wise_reduce", "iter_size"}
 UNCOUNTED_BEGINNINGS = ("test_", "snapshot")
 PARTS = {"data", "classes", "net", "solver", "settings", "iter_size", "minibatches", "seed", "start"}
-WHAT = {"data": "its images, annotations, lists or proposals (data) are others", "net": "its net is another",
-        "solver": "its solver is another", "start": "the weights at its start are others"}
+WHAT = {"data": "its images, annotations, lists or proposals (data) differ", "net": "its net differs",
+        "solver": "its solver differs", "start": "its start weights differ"}
 
 
 def identify(net_param, solver_param, data_key, classes, seed, weights):
@@ -53,14 +53,14 @@ def identify(net_param, solver_param, data_key, classes, seed, weights):
 
 
 def known_identity(value):
-    """`value`, as a file has it, where it is an identity; None where it is another version's, or something else."""
+    """`value`, read from a file, if it is an identity of this version; otherwise None."""
     return value if isinstance(value, dict) and PARTS <= value.keys() else None
 
 
 def differences(this, other, ignore=()):
-    """Why two identities are not those of one run: a list of texts about `other`, [] where they are.
+    """The differences of two identities: a list of texts about `other`; [] if they belong to one run.
 
-    ignore: parts that need not agree.  The number of processes may change; so may iter_size, with as many minibatches.
+    ignore: parts that may differ.  Processes and iter_size may change if an iteration has as many minibatches.
     """
     found = [WHAT[part] for part in WHAT if part not in ignore and this[part] != other[part]]
     if None not in (this["classes"], other["classes"]) and this["classes"] != other["classes"]:
@@ -75,7 +75,7 @@ def differences(this, other, ignore=()):
 
 
 def roidb_key(roidb):
-    """Digest of a roidb that came from nowhere known: names and sizes of the images, and what is in them."""
+    """Digest of a roidb with unknown sources: the names, sizes and contents of its images."""
     digest = hashlib.sha256()
     for entry in roidb:
         overlaps = entry["gt_overlaps"]
@@ -87,7 +87,7 @@ def roidb_key(roidb):
 
 
 def _counted_fields(solver_param):
-    """[(field, value as text)] of what is set to something else than its default."""
+    """[(field, value as text)] of the fields that differ from their defaults."""
     uncounted = UNCOUNTED_FIELDS - ({"max_iter"} if solver_param.lr_policy == "poly" else set())
     return [(field.name, str(value)) for field, value in solver_param.ListFields()
             if field.name not in uncounted and not field.name.startswith(UNCOUNTED_BEGINNINGS)

@@ -43,7 +43,7 @@ class TrainingLog:
             self._events = open_event_file(os.path.dirname(path), rows) if events else None
 
     def add(self, iteration, net):
-        """Enter a finished iteration; a UserError, which says where that begins, when its loss is not finite."""
+        """Add a finished iteration; if its loss is not finite, raise a UserError that names the first such blob."""
         values = self._read_losses(net)
         values = dict(zip(values, self._nccl.mean(values.values())))
         if not math.isfinite(values["loss"]):
@@ -59,7 +59,7 @@ class TrainingLog:
                 self._write(row)
 
     def _where_not_finite(self, net):
-        """The first blob that is not finite and the images it is of, in the first process that has one; for rank 0."""
+        """In rank 0: the first blob that is not finite and its images, from the first process that has one."""
         where = where_not_finite(net)
         images = [os.path.basename(path) for layer in net.layers for path in getattr(layer, "images", ())]
         found = self._nccl.gather(", ".join(["; " + where, "images " + " ".join(images)]) if where else "")

@@ -1,4 +1,4 @@
-"""What the mining of a net found since the last display, for the log."""
+"""Statistics of hard example mining since the last display, for the log."""
 from itertools import chain
 
 import numpy as np
@@ -23,7 +23,7 @@ class MiningStats:
         self._gt_rois = _lists_of(net, "gt_rois") if self._mined or annotator else []
 
     def add_iteration(self):
-        """Enter the passes since the last call."""
+        """Add the passes since the last call."""
         mined, gt_rois = _take(self._mined), _take(self._gt_rois)
         if self._annotator:
             mined, gt_rois = [annotated(self._net.blobs, self._annotator)], gt_rois[-1:]
@@ -39,7 +39,7 @@ class MiningStats:
 
 
 def figures(mined, gt_rois):
-    """The figures NAMES of a pass; gt_rois: (G, 5) rows of the rois blob that are ground truth, None when unknown."""
+    """The statistics NAMES of one pass; gt_rois: (G, 5) ground-truth rows of the rois blob, None if unknown."""
     hard_gt = np.nan if gt_rois is None else count_in(mined.rois, gt_rois)
     return _mean(mined.loss), _mean(mined.loss[mined.hard_inds]), np.count_nonzero(mined.labels > 0), hard_gt
 
@@ -53,7 +53,7 @@ def annotated(blobs, layer):
 
 
 def count_in(rows, known):
-    """How many rows (B, K) equal a row of known (G, K), every number of it."""
+    """The number of rows (B, K) that equal a row of known (G, K)."""
     return int((rows[:, np.newaxis] == known[np.newaxis]).all(axis=2).any(axis=1).sum())
 
 

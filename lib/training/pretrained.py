@@ -1,4 +1,4 @@
-"""Weights to start from, or to go on with: an ImageNet model, or a detector, perhaps of other classes."""
+"""Loading start weights: of an ImageNet model, or of a detector, which may have other classes."""
 import os
 import tempfile
 
@@ -15,12 +15,12 @@ def load_pretrained(net, path, classes=None, names=None):
     """Load a caffemodel into net by layer names.
 
     classes: names of the net's classes, the background's first; None: unknown.
-    names: of the file's classes, where it does not hold them itself.
+    names: the classes of the file, used if the file has no class names.
 
-    1. The last layers of a detector of other classes, known by their names or number, are not
-       loaded: they keep their fillers.
-    2. Where its classes are the same in another order, the rows of these layers are sorted.
-    A line says so.  An earlier layer of another shape is an error of copy_from.
+    1. If the file is a detector with other classes (other names, or another number), its last layers are not
+       loaded and keep the values of their fillers.
+    2. If it has the same classes in another order, the rows of these layers are sorted.
+    Both are logged.  copy_from raises an error for an earlier layer with another shape.
     """
     print("Loading pretrained model weights from %s" % path, flush=True)
     names, model = read_class_names(path) or names, _read_model(path)
@@ -42,8 +42,8 @@ def load_pretrained(net, path, classes=None, names=None):
 def load_detector(net, path, classes, names, whose):
     """Load a trained detector, its last layers in the order of `classes`, those of `whose`.
 
-    names: of the file's classes, where it does not hold them itself.
-    UserError where the file's classes are others.
+    names: the classes of the file, used if the file has no class names.
+    Raises UserError if the file has other classes.
     """
     names = read_class_names(path) or names
     class_columns(names, classes, str(path), whose)
@@ -51,7 +51,7 @@ def load_detector(net, path, classes, names, whose):
 
 
 def _read_model(path):
-    """NetParameter of a caffemodel; None where it is something else, which copy_from judges."""
+    """NetParameter of a caffemodel; None for any other file, for which copy_from gives the error."""
     try:
         with open(path, "rb") as f:
             return caffe_pb2.NetParameter.FromString(f.read())
@@ -67,7 +67,7 @@ def _last_layers(net, model):
 
 
 def _drop_foreign(net, last, names, classes, path):
-    """Take the layers of other classes out of the model; returns whether there are any."""
+    """Remove the layers with other classes from the model; returns whether there are any."""
     unfit = [(layer, there, here) for layer, there, here in _shapes(net, last)
              if [_significant(s) for s in there] != [_significant(s) for s in here]]
     reasons = ["%s has %s there and %s here" % (layer.name, _text(there), _text(here))
@@ -80,7 +80,7 @@ def _drop_foreign(net, last, names, classes, path):
         foreign += _rows_of_classes(net, fitting, len(classes))
         reasons.insert(0, differs)
     if foreign:
-        print("%s is of other classes: %s; %s start from their fillers"
+        print("%s has other classes: %s; %s are initialised by their fillers"
               % (path, ", ".join(reasons), _names(foreign)), flush=True)
     for layer in foreign:
         del layer.blobs[:]
@@ -91,7 +91,7 @@ def _drop_foreign(net, last, names, classes, path):
 def _put_in_order(net, last, names, classes, path):
     """Sort the rows of the layers by `classes`, in the model; returns whether any changed."""
     if last and not names:
-        print("%s has no class names; the rows of its %s are taken for those of %s"
+        print("%s has no class names; the rows of its %s are assumed to be those of %s"
               % (path, _names(last), shorten(classes)), flush=True)
     if not last or not names or difference(names, classes):
         return False
@@ -104,13 +104,13 @@ def _put_in_order(net, last, names, classes, path):
             if numbers:
                 numbers[:] = np.array(numbers).reshape(len(columns), -1)[columns].ravel()
     if moved:
-        print("%s has the classes in another order; the rows of its %s are sorted"
+        print("%s has the same classes in another order; the rows of its %s are sorted"
               % (path, _names(moved)), flush=True)
     return bool(moved)
 
 
 def _rows_of_classes(net, fitting, count):
-    """Those of the layers with rows for each of `count` classes; boxes that classes share have not."""
+    """The layers with rows for each of `count` classes; class-agnostic boxes have none."""
     rows = {layer.name: net.params[layer.name][0].data.shape[0] for layer in fitting}
     scores = [layer for layer in fitting
               if layer.name.startswith(SCORE_LAYERS) and rows[layer.name] % count == 0]
@@ -132,7 +132,7 @@ def _shape(blob):
 
 
 def _significant(shape):
-    """Without leading ones, which the older files pad shapes with."""
+    """The shape without leading ones, with which older files pad shapes."""
     while shape and shape[0] == 1:
         shape = shape[1:]
     return tuple(shape)

@@ -1,4 +1,4 @@
-"""run.json, the record of a run: what ran, on what, with which settings."""
+"""run.json, the record of a run: its command, versions, device and settings."""
 import importlib.metadata
 import json
 import os
@@ -31,7 +31,7 @@ def write_record(path, record):
 
 
 def read_record(folder):
-    """The record in a folder; {} where there is none that can be read."""
+    """The record in a folder; {} if it is missing or cannot be read."""
     try:
         with open(os.path.join(folder, RECORD), encoding="utf-8") as f:
             record = json.load(f)

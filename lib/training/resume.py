@@ -63,7 +63,7 @@ def load_resume(solverstate):
 
 
 def read_origin(solverstate):
-    """The Origin of a state; UserError where it is none, or not whole."""
+    """The Origin of a state; UserError if the file is not a state, or is incomplete."""
     path = _resume_file(solverstate)
     if path is None:
         return Origin(None, None, None)
@@ -87,7 +87,7 @@ def states_of(output_dir, prefix=None):
 
 
 def last_state(output_dir, prefix=None):
-    """The last of states_of, None where there is none."""
+    """The last of states_of, or None."""
     return (states_of(output_dir, prefix) or [None])[-1]
 
 
@@ -140,7 +140,7 @@ def _read(path, wanted):
 
 
 def _no_state(path, error):
-    return UserError("cannot resume: %s is no resume state (%s); train again from the weights" % (path, error))
+    return UserError("cannot resume: %s is not a resume state (%s); train again from the weights" % (path, error))
 
 
 def _under(content, prefix):

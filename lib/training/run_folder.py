@@ -1,8 +1,8 @@
-"""The folder of a training run: which run it holds, from which state that goes on, and the files of the run before.
+"""The folder of a training run: its run, the state to resume from, and the files of the previous run.
 
-A run writes its record, with its identity, before its first iteration.  Where the folder holds files of a run before,
-which starts over or is overwritten, they lie in `previous_run` until the new run has a snapshot: a new run that ends
-earlier leaves nothing that is worth more, and the next one puts them back.
+A run writes its record, with its identity, before its first iteration.  When it replaces a previous run in the folder,
+the files of that run are in `previous_run` until the new run has a snapshot.  If the new run ends before that, the next
+run moves them back.
 """
 import glob
 import os
@@ -25,11 +25,11 @@ FILES_OF_A_RUN = (RECORD, "metrics.csv", "train.prototxt", "solver.prototxt", "e
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be known of a run beside what it learns.
+    """The options of a run.
 
-    data_key: of imdb.source_key, None: the roidb's own.  overwrite: also in a folder that holds another run.
-    any_seed: a run that is resumed may have any seed.  facts: {name: value}, for its record.
-    paths: {name: path} of what its command named, which are told where they change.
+    data_key: imdb.source_key; None: computed from the roidb.  overwrite: replace another run in the folder.
+    any_seed: a resumed run may have any seed.  facts: {name: value} for its record.
+    paths: {name: path} of the files in the command; changes of them are logged.
     """
     data_key: str | None = None
     overwrite: bool = False
@@ -39,11 +39,11 @@ class Run:
 
 
 def choose_state(folder, prefix, identity, resume, run):
-    """(path of the state to go on from or None, identity of the run that goes on); changes nothing.
+    """(path of the state to resume from or None, identity of the run); changes nothing.
 
-    prefix: of the snapshots.  resume: None, from its start; the path of a state; 'auto', from the last state of this
-    run, if any.  UserError where the folder or the state is of another run, unless that is to be overwritten, and
-    where the state's weights are not those it was written with.
+    prefix: of the snapshots.  resume: None to start from the beginning; the path of a state; 'auto' for the last state
+    of this run, if any.  Raises UserError if the folder or the state belongs to another run, unless it is to be
+    overwritten, and if the state's weights have changed.
     """
     ignore = _ignored(identity, resume, run.any_seed)
     held, reasons = require_own_folder(folder, identity, run.overwrite, ignore)
@@ -60,23 +60,23 @@ def choose_state(folder, prefix, identity, resume, run):
 
 
 def require_own_folder(folder, identity, overwrite, ignore=()):
-    """(identity of the run that the folder holds or None, why it is another: []); UserError where it is another.
+    """(identity of the run in the folder or None, its differences as a list of texts); UserError if there are any.
 
-    overwrite: then the reasons are returned.
+    overwrite: return the differences instead of raising.
     """
     held = known_identity(read_record(folder).get("identity"))
     reasons = differences(identity, held, ignore) if held else []
     if reasons and not overwrite:
         raise UserError(f"{folder} holds another training: {'; '.join(reasons)}. Train in another folder (--set "
-                        "EXP_DIR NAME), or write over it (--overwrite, or OVERWRITE=1 before a script)")
+                        "EXP_DIR NAME), or overwrite it (--overwrite, or OVERWRITE=1 before a script)")
     return held, reasons
 
 
 @contextmanager
 def begun(folder, record, goes_on):
-    """Put the folder in order for a run and write its record; where the block fails, all is as before.
+    """Prepare the folder for a run and write its record; if the block fails, the folder is restored.
 
-    goes_on: whether the run is resumed; the files of another run are set aside all the same.
+    goes_on: whether the run is resumed.  Files of another run are moved to `previous_run` in both cases.
     """
     remove_parts(folder)
     previous, path = os.path.join(folder, PREVIOUS), os.path.join(folder, RECORD)
@@ -88,7 +88,7 @@ def begun(folder, record, goes_on):
     if not keeps:
         _set_aside(folder, previous)
     if keeps and "model" in before:
-        record = {**record, "model": before["model"]}       # that is there until the run has a later one
+        record = {**record, "model": before["model"]}       # valid until the run writes a later one
     write_record(path, record)
     try:
         yield
@@ -103,14 +103,14 @@ def begun(folder, record, goes_on):
 
 
 def drop_previous(folder):
-    """The run has a snapshot: the files of the run before go, but for its caffemodels."""
+    """Remove the files of the previous run, except its caffemodels; called when the run has a snapshot."""
     shutil.rmtree(os.path.join(folder, PREVIOUS), ignore_errors=True)
 
 
 def record_folder(model):
-    """Where the record of the run lies that wrote a caffemodel, or a state.
+    """The folder with the record of the run that wrote a caffemodel or a state.
 
-    It is its folder, unless a new run has begun there and has no snapshot yet.
+    This is the folder of the file, unless a new run has begun there and has no snapshot yet.
     """
     folder = os.path.dirname(os.fspath(model))
     previous = os.path.join(folder, PREVIOUS)
@@ -118,55 +118,55 @@ def record_folder(model):
 
 
 def _ignored(identity, resume, any_seed):
-    """The parts of an identity in which a run that is resumed need not agree with what the command says."""
+    """The parts of an identity that may differ between the command and a resumed run."""
     if resume is None:
         return ()
     return ("seed",) * any_seed + ("start",) * (identity["start"] is None)
 
 
 def _tell_start(folder, prefix, held, reasons):
-    """Say what becomes of the files in the folder of a run that starts from its start."""
-    stay = "its files stay until the first snapshot"
+    """Log what happens to existing files in the folder of a run that is not resumed."""
+    stay = "its files are kept until the first snapshot"
     if reasons:
-        print(f"Writes over the training in {folder} ({'; '.join(reasons)}); {stay}", flush=True)
+        print(f"Overwriting the training in {folder} ({'; '.join(reasons)}); {stay}", flush=True)
     elif held:
-        print(f"The training in {folder} is this one: it starts over; {stay}", flush=True)
+        print(f"The training in {folder} is this run, and starts over; {stay}", flush=True)
     elif read_record(folder) or states_of(folder, prefix):
-        print(f"The training in {folder} names no run (an older version wrote it), and starts over; {stay}", flush=True)
+        print(f"The training in {folder} starts over; an older version wrote it; {stay}", flush=True)
 
 
 def _last_state(folder, prefix, identity, ignore, takes_unknown):
-    """The last state of this run in the folder, else the last one that names no run, where such are taken; or None."""
+    """The last state of this run in the folder, else the last one without an identity if accepted, else None."""
     origins = [(state, _origin(state).identity) for state in states_of(folder, prefix)]
     own = [state for state, other in origins if other and not differences(identity, other, ignore)]
     unknown = [state for state, other in origins if not other and takes_unknown]
     if origins and not own + unknown:
-        print(f"None of the {len(origins)} states in {folder} is of this run", flush=True)
+        print(f"None of the {len(origins)} states in {folder} belongs to this run", flush=True)
     return (own or unknown or [None])[-1]
 
 
 def _require_own(state, identity, ignore):
-    """The identity with which the run of a state goes on; UserError where it is another run's, or not whole."""
+    """The identity of the run of a state; UserError if the state belongs to another run or is incomplete."""
     origin = _origin(state)
     if origin.identity is None:
-        print(f"{state} names no run (an older version wrote it, or C++ Caffe); that it is of this one is taken for "
-              "granted", flush=True)
+        print(f"{state} does not name its run (an older version or C++ Caffe wrote it); it is assumed to be "
+              "of this run", flush=True)
         return {**identity, "seed": identity["seed"] if origin.seed is None else origin.seed}
     reasons = differences(identity, origin.identity, ignore)
     if reasons:
         raise UserError(f"cannot resume: {state} is of another training: {'; '.join(reasons)}. Resume with the data "
-                        "and settings it began with, or train anew in another folder: --set EXP_DIR NAME")
+                        "and settings of that training, or train in another folder: --set EXP_DIR NAME")
     weights = stem_of(state) + ".caffemodel"
     if not os.path.exists(weights):
         raise UserError(f"cannot resume: {weights} does not exist; a state needs the weights next to it")
     if file_hash(weights) != origin.weights_hash:
-        raise UserError(f"cannot resume: {weights} is not the weights that {os.path.basename(state)} was written with; "
-                        "put those there, or start over: leave --resume out")
+        raise UserError(f"cannot resume: {weights} does not hold the weights that {os.path.basename(state)} was saved "
+                        "with; restore that file, or leave --resume out to start over")
     return {**identity, **{part: origin.identity[part] for part in ("seed", "start")}}
 
 
 def _origin(state):
-    """resume.read_origin; an identity of another version is none."""
+    """resume.read_origin, with None for an identity of another version."""
     origin = read_origin(state)
     return origin._replace(identity=known_identity(origin.identity))
 
@@ -184,7 +184,7 @@ def _set_aside(folder, previous):
 
 
 def _move_back(previous, folder):
-    """Put the files in `previous` in place of those of the folder."""
+    """Replace the files of the folder by those in `previous`."""
     for path in _files(folder):
         os.remove(path)
     for path in _files(previous):

@@ -1,4 +1,4 @@
-"""Run another command and stay in step with it: signals to this process reach the command, which ends first."""
+"""Runs a command and forwards signals to it; this process ends after the command."""
 import os
 import signal
 import subprocess
@@ -9,9 +9,9 @@ from contextlib import suppress
 def call(words: Sequence[str], **popen) -> int:
     """Run a command in a process group of its own; returns its exit code as a shell does (128 + signal number).
 
-    SIGINT and SIGTERM are sent on to the group, and the command is waited for: it may have a snapshot to write. The
-    code is then 128 + their number even where the command ends with 0. SIGTSTP stops the group, then this process;
-    SIGCONT continues both. popen: keywords of subprocess.Popen.
+    SIGINT and SIGTERM are forwarded to the group; the call then waits for the command, which may write a snapshot.
+    The code is then 128 + the signal number, even if the command exits with 0. SIGTSTP stops the group, then this
+    process; SIGCONT continues both. popen: keywords of subprocess.Popen.
     """
     relay = _Relay()
     handlers = {signal.SIGINT: relay.forward, signal.SIGTERM: relay.forward, signal.SIGTSTP: relay.suspend}
@@ -31,7 +31,7 @@ def call(words: Sequence[str], **popen) -> int:
 
 
 class _Relay:
-    """Signal handlers that send on to the process, once there is one."""
+    """Signal handlers that forward signals to the process, once it exists."""
 
     def __init__(self):
         self.process = None

@@ -1,8 +1,8 @@
-"""Files written whole or not at all.
+"""Files written completely or not at all.
 
-The bytes go to a temporary file in the same folder, .<name>.<random>.part, which is renamed when it is complete.  Its
-writer holds a lock on it (flock).  The kernel frees the lock when the process ends, also by a kill, and remove_parts
-takes away what is not locked.  Where the file system has no locks, such files stay.
+The bytes go to a temporary file in the same folder, .<name>.<random>.part, which is renamed when it is complete.  The
+writer holds a lock on it (flock).  The kernel releases the lock when the process ends, also after a kill, and
+remove_parts removes files that are not locked.  If the file system has no locks, such files are not removed.
 """
 import fcntl
 import os
@@ -15,9 +15,9 @@ PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
 
 @contextmanager
 def whole_file(path, mode="wb"):
-    """A file, open for writing, that replaces `path` when the block ends; after an error `path` is as before.
+    """A file, open for writing, that replaces `path` when the block ends; after an error `path` is unchanged.
 
-    mode: "wb", or "w" for text in UTF-8 whose line ends stay as written.
+    mode: "wb", or "w" for text in UTF-8 with line ends written unchanged.
     The permissions are those of open().  An OSError in the block names `path`, if it names no other file.
     """
     path = os.fspath(path)
@@ -37,7 +37,7 @@ def whole_file(path, mode="wb"):
 
 
 def remove_parts(folder):
-    """Remove the temporary files that whole_file left in `folder` when its process was killed."""
+    """Remove temporary files of whole_file in `folder` whose process was killed."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in filter(PART.fullmatch, names):
         part = os.path.join(folder, name)
@@ -50,7 +50,7 @@ def remove_parts(folder):
 
 
 def _open_part(path, mode):
-    """(file, path) of a new temporary file, locked where the file system can."""
+    """(file, path) of a new temporary file, locked if the file system has locks."""
     folder, name = os.path.split(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     while True:

@@ -1,4 +1,4 @@
-"""Classifiers: VGG16 for ImageNet, and the one that gives DigitNet its first weights."""
+"""Classifiers: VGG16 for ImageNet, and the one that pre-trains DigitNet."""
 from caffe import NetSpec
 from caffe import layers as L
 

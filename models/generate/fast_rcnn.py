@@ -40,12 +40,12 @@ def train_text(net: Net, ohem: bool) -> str:
 
 
 def comments(ohem: bool) -> list[str]:
-    """What a reader of a training net is told."""
+    """The comments at the top of a training net."""
     return [OHEM_COMMENT] if ohem else []
 
 
 def image_and_rois(n: NetSpec, net: Net) -> None:
-    """Enter the data layer: data (N, 3, H, W) and BLOBS, the RoIs with their targets."""
+    """Add the data layer: data (N, 3, H, W) and BLOBS, the RoIs with their targets."""
     tops = L.Python(ntop=1 + len(BLOBS), **roi_data_layer("RoIDataLayer", net.classes))
     enter(n, ["data", *BLOBS], tops)
 

@@ -1,7 +1,7 @@
 """Faster R-CNN: an RPN on the trunk of a net, trained end to end or in turns.
 
 Structure, names and solver values are those of py-faster-rcnn, so that its published weights load.
-OHEM puts the pair of RoI networks of the Fast R-CNN nets in the place of the one.
+With OHEM, the RoI network is replaced by the two RoI networks of the Fast R-CNN nets.
 """
 from caffe import NetSpec
 from caffe import layers as L
@@ -49,7 +49,7 @@ def end_to_end_files(net: Net, method: str) -> dict[str, str]:
 
 
 def alternating_files(net: Net, method: str) -> dict[str, str]:
-    """The four stages and the test nets; py-faster-rcnn's names, which tell the schedule."""
+    """The four stages and the test nets; named as in py-faster-rcnn; the names give the schedule."""
     ohem = method.endswith("_ohem")
     texts = {f"{method}/rpn_test.pt": proposals_text(net),
              f"{method}/faster_rcnn_test.pt": test_text(net, net.rpn.old_names)}
@@ -63,7 +63,7 @@ def alternating_files(net: Net, method: str) -> dict[str, str]:
 
 
 def stage_solvers(net: Net, stage: str, values: dict) -> dict[str, str]:
-    """The RPN's solver takes twice the steps of Fast R-CNN's; values: of the latter."""
+    """The solvers of a stage; values: of Fast R-CNN's. The RPN's stepsize is twice as large."""
     rpn, fast = ("solver", "solver") if net.solver else ("solver60k80k", "solver30k40k")
     stepsize = net.solver.get("stepsize", 30000)
     return {
@@ -87,7 +87,7 @@ def end_to_end_text(net: Net, ohem: bool) -> str:
 
 
 def rpn_stage_text(net: Net, frozen: bool) -> str:
-    """The RPN by itself; frozen: the trunk learns nothing, as in the second stages."""
+    """The RPN alone; frozen: the trunk is not trained, as in the second stages."""
     n = NetSpec()
     image_and_objects(n, net)
     features = stage_trunk(n, net, frozen)
@@ -146,7 +146,7 @@ def proposals_text(net: Net) -> str:
 
 
 def proposing(n: NetSpec, net: Net, old_names: bool, *names: str) -> Top:
-    """Enter a test net up to its proposals; gives the trunk's last top."""
+    """Add a test net up to its proposals; returns the trunk's last top."""
     n.data, n.im_info = L.Input(ntop=2)
     features = net.trunk(n, n.data)
     rpn_layers(n, net.rpn, features, old_names)

@@ -1,4 +1,4 @@
-"""Which files there are below models/, and the text of each."""
+"""The prototxts in models/, and the text of each."""
 from . import classifier, fast_rcnn, faster_rcnn, rfcn
 from .nets import NETS, Net
 
@@ -12,7 +12,7 @@ def all_files() -> dict[str, str]:
 
 
 def net_files(net: Net) -> dict[str, str]:
-    """{path relative to models/: text} of the methods that one net is described for."""
+    """{path relative to models/: text} of the methods that one net supports."""
     texts = {}
     if net.fc6:
         texts.update(fast_rcnn.files(net))

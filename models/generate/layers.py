@@ -1,4 +1,4 @@
-"""What all nets share: names of blobs, multipliers, fillers, inputs."""
+"""Shared by all nets: names of blobs, multipliers, fillers, inputs."""
 from collections.abc import Sequence
 
 from caffe import NetSpec
@@ -25,7 +25,7 @@ def gaussian(std: float, bias: float) -> dict:
 
 
 def freeze(n: NetSpec, names: Sequence[str]) -> None:
-    """Make the layers of these names learn nothing: they keep the weights they are given."""
+    """Set the multipliers of the layers with these names to 0, so that their weights do not change."""
     for name in names:
         settings = n[name].fn.params
         if "param" in settings:
@@ -33,14 +33,14 @@ def freeze(n: NetSpec, names: Sequence[str]) -> None:
 
 
 def enter(n: NetSpec, names: Sequence[str], tops: Sequence[Top]) -> None:
-    """Enter the tops of one layer under these names."""
+    """Add the tops of one layer under these names."""
     for name, top in zip(names, tops, strict=True):
         n[name] = top
 
 
 def convolution(n: NetSpec, name: str, bottom: Top, num_output: int, kernel: int = 1,
                 std: float = 0.01, lr: float = 1, layer: str = "") -> Top:
-    """Enter a convolution of a head: filled by a gaussian, it keeps the size of its map.
+    """Add a convolution of a head: filled by a gaussian, it keeps the size of its map.
 
     name: of the top, and of the layer too unless `layer` is given.
     """
@@ -57,12 +57,12 @@ def roi_data_layer(layer: str, classes: int) -> dict:
 
 
 def reshape(*dims: int) -> dict:
-    """Settings of a Reshape layer; 0 keeps a dimension, -1 is what is left."""
+    """Settings of a Reshape layer; 0 keeps a dimension, -1 is inferred from the others."""
     return {"shape": {"dim": list(dims)}}
 
 
 def net_with_inputs(n: NetSpec, title: str, **shapes: tuple[int, ...]) -> NetParameter:
-    """The net with its inputs as fields, not as Input layers: so published test nets have them.
+    """The net with its inputs as fields instead of Input layers, as in published test nets.
 
     shapes: by the name of each input, which is the top of an Input layer of `n`.
     """

@@ -1,4 +1,4 @@
-"""The nets: a trunk each, and the numbers of what the methods put on it.
+"""The nets: the trunk of each, and the sizes of the layers that the methods add.
 
 Layer names, multipliers and solver values of the VOC nets are those of the original, of
 py-faster-rcnn and of py-R-FCN, so that published weights load.
@@ -44,7 +44,7 @@ class Rfcn:
 
 @dataclass(frozen=True)
 class Net:
-    """What one net is made of; a method is written for it where it has the parts."""
+    """The parts of one net; the files of a method are written if the net has its parts."""
 
     dataset: str
     name: str

@@ -1,8 +1,8 @@
 """Messages as prototxts for people to read and edit.
 
-protobuf's own text gives every number of a layer a line of its own; here a layer's settings stand
-on one line, as `convolution_param { num_output: 96 kernel_size: 7 stride: 2 }`.  Fields come in the
-order of their numbers in the schema.
+protobuf's own text format puts every number of a layer on a separate line.  Here each message of
+settings is on one line, as `convolution_param { num_output: 96 kernel_size: 7 stride: 2 }`.  Fields
+are in the order of their numbers in the schema.
 """
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def prototxt(message: Message, *comments: str) -> str:
 
 
 def _fields(message: Message) -> Iterator[tuple[FieldDescriptor, object]]:
-    """(field, value) of what is set in a message; a repeated field comes once for each value."""
+    """(field, value) of the fields set in a message; a repeated field occurs once for each value."""
     for field, value in message.ListFields():
         for item in value if hasattr(value, "extend") else [value]:
             yield field, item

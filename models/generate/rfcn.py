@@ -2,7 +2,7 @@
 
 Structure, names and solver values are those of py-R-FCN's class-agnostic nets, so that its
 published weights load.  OHEM needs no second RoI network here: pooling score maps is cheap, so all
-RoIs are scored in the one pass and BoxAnnotatorOHEM leaves the hardest to the losses.
+RoIs are scored in one pass and BoxAnnotatorOHEM selects the hardest for the losses.
 """
 from caffe import NetSpec
 from caffe import layers as L
@@ -74,7 +74,7 @@ def test_text(net: Net) -> str:
 
 
 def trunk_and_rpn(n: NetSpec, net: Net) -> Top:
-    """Enter the trunk and the RPN; gives the map that the score maps stand on."""
+    """Add the trunk and the RPN; returns the map that the score maps stand on."""
     features = net.trunk(n, n.data)
     last = net.deeper(n, features) if net.deeper else features
     rpn_layers(n, net.rpn, features)
@@ -82,7 +82,7 @@ def trunk_and_rpn(n: NetSpec, net: Net) -> Top:
 
 
 def roi_scores(n: NetSpec, net: Net, features: Top, box_top: str = "bbox_pred") -> None:
-    """Enter cls_score (R, K, 1, 1) and `box_top` (R, 8, 1, 1) of the RoIs."""
+    """Add cls_score (R, K, 1, 1) and `box_top` (R, 8, 1, 1) of the RoIs."""
     head = net.rfcn
     maps = convolution(n, "conv_new_1", features, head.channels, std=head.std, lr=head.lr)
     maps = n.conv_new_1_relu = L.ReLU(maps, in_place=True)
@@ -109,7 +109,7 @@ def vote(net, pooled, name):
 # ---- losses
 
 def sampled_losses(n: NetSpec) -> None:
-    """Enter both losses over the sampled RoIs."""
+    """Add both losses over the sampled RoIs."""
     n.loss_cls = L.SoftmaxWithLoss(
         n.cls_score, n.labels, name="loss", propagate_down=[True, False], loss_weight=1)
     n.loss_bbox = L.SmoothL1Loss(
@@ -118,7 +118,7 @@ def sampled_losses(n: NetSpec) -> None:
 
 
 def mined_losses(n: NetSpec) -> None:
-    """Enter the loss of each RoI, the choice of the hardest, and both losses over these."""
+    """Add the loss of each RoI, the choice of the hardest, and both losses over these."""
     roi_losses(n)
     enter(n, ["labels_ohem", "bbox_loss_weights_ohem"], L.BoxAnnotatorOHEM(
         n.rois, n.per_roi_loss, n.labels, n.bbox_inside_weights, name="annotator_detector", ntop=2,
@@ -135,7 +135,7 @@ def mined_losses(n: NetSpec) -> None:
 
 
 def roi_losses(n):
-    """Enter per_roi_loss (R, 1, 1, 1), of which nothing learns."""
+    """Add per_roi_loss (R, 1, 1, 1), which has no backward."""
     enter(n, ["temp_loss_cls", "temp_prob_cls", "per_roi_loss_cls"], L.SoftmaxWithLossOHEM(
         n.cls_score, n.labels, name="per_roi_loss_cls", ntop=3, loss_weight=[0] * 3,
         propagate_down=[False] * 2))

@@ -15,7 +15,7 @@ from .nets import Net
 
 @dataclass(frozen=True)
 class Copy:
-    """Which copy of the RoI network is written."""
+    """A copy of the RoI network: read-only, trainable, or the single one."""
 
     tail: str = ""              # of the names of its layers
     shared: bool = False        # its parameters have names
@@ -34,7 +34,7 @@ READONLY = Copy("_readonly", shared=True, learns=False)
 
 def roi_network(n: NetSpec, net: Net, features: Top, rois: Top,
                 copy: Copy = SINGLE) -> tuple[Top, Top]:
-    """Enter one copy; gives the tops cls_score (R, K) and bbox_pred (R, 4K)."""
+    """Add one copy; returns the tops cls_score (R, K) and bbox_pred (R, 4K)."""
     fc7 = roi_body(n, net, features, rois, copy)
     cls_score = inner_product(n, "cls_score", fc7, net.classes, gaussian(0.01, 0), copy)
     bbox_pred = inner_product(n, "bbox_pred", fc7, 4 * net.classes, gaussian(0.001, 0), copy)
@@ -42,7 +42,7 @@ def roi_network(n: NetSpec, net: Net, features: Top, rois: Top,
 
 
 def roi_body(n: NetSpec, net: Net, features: Top, rois: Top, copy: Copy = SINGLE) -> Top:
-    """Enter RoI pooling, fc6 and fc7."""
+    """Add RoI pooling, fc6 and fc7."""
     layer, top = (name + copy.tail for name in net.roi_pool)
     n[top] = L.ROIPooling(features, rois, name=layer, propagate_down=[copy.learns, False],
                           pooled_w=net.pooled, pooled_h=net.pooled, spatial_scale=1 / net.stride)
@@ -50,7 +50,7 @@ def roi_body(n: NetSpec, net: Net, features: Top, rois: Top, copy: Copy = SINGLE
 
 
 def fc_layers(n: NetSpec, net: Net, bottom: Top, copy: Copy = SINGLE) -> Top:
-    """Enter fc6 and fc7 with what follows each."""
+    """Add fc6 and fc7 with what follows each."""
     top = bottom
     for number, fc in ((6, net.fc6), (7, net.fc7)):
         fillers = gaussian(fc.std, 0.1)
@@ -64,7 +64,7 @@ def fc_layers(n: NetSpec, net: Net, bottom: Top, copy: Copy = SINGLE) -> Top:
 
 def inner_product(n: NetSpec, name: str, bottom: Top, num_output: int, fillers: dict,
                   copy: Copy = SINGLE, lr: float = 1) -> Top:
-    """Enter a fully connected layer of one copy; lr: of its weights."""
+    """Add a fully connected layer of one copy; lr: of its weights."""
     top = n[name + copy.tail] = L.InnerProduct(
         bottom, num_output=num_output, param=_parameters(name, copy, lr), **fillers,
         **copy.backward)
@@ -72,7 +72,7 @@ def inner_product(n: NetSpec, name: str, bottom: Top, num_output: int, fillers: 
 
 
 def _parameters(name, copy, lr):
-    """The read-only copy owns the weights; their multipliers stand in the trainable one."""
+    """The read-only copy owns the weights; the trainable copy has their multipliers."""
     if not copy.shared:
         return multipliers(lr)      # the original's plain nets leave decay_mult at its default, 1
     weights, bias = {"name": f"{name}_w"}, {"name": f"{name}_b"}
@@ -83,7 +83,7 @@ def _parameters(name, copy, lr):
 
 
 def learning_roi_network(n: NetSpec, net: Net, features: Top, ohem: bool) -> None:
-    """Enter what learns from BLOBS: mining under OHEM, the RoI network, both losses."""
+    """Add the layers that train on BLOBS: mining with OHEM, the RoI network, both losses."""
     if ohem:
         mining(n, net, features)
     tail = "_hard" if ohem else ""
@@ -92,7 +92,7 @@ def learning_roi_network(n: NetSpec, net: Net, features: Top, ohem: bool) -> Non
 
 
 def mining(n: NetSpec, net: Net, features: Top) -> None:
-    """Enter the read-only copy over all RoIs, and the layer that keeps the hard ones."""
+    """Add the read-only copy over all RoIs, and the layer that keeps the hard ones."""
     cls_score, bbox_pred = roi_network(n, net, features, n.rois, READONLY)
     n.cls_prob_readonly = L.Softmax(cls_score, **READONLY.backward)
     bottoms = [n.cls_prob_readonly, bbox_pred, *(n[blob] for blob in BLOBS)]
@@ -103,7 +103,7 @@ def mining(n: NetSpec, net: Net, features: Top) -> None:
 
 
 def losses(n: NetSpec, tail: str) -> None:
-    """Enter both losses over the RoIs whose blobs' names end in `tail`."""
+    """Add both losses over the RoIs whose blobs' names end in `tail`."""
     labels, *targets = (n[blob + tail] for blob in BLOBS[1:])
     n.loss_cls = L.SoftmaxWithLoss(
         n.cls_score, labels, propagate_down=[True, False], loss_weight=1)

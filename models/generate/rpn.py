@@ -13,13 +13,13 @@ ANCHOR_BLOBS = ("rpn_labels", "rpn_bbox_targets", "rpn_bbox_inside_weights",
 
 
 def image_and_objects(n: NetSpec, net: Net) -> None:
-    """Enter the data layer: data (N, 3, H, W), im_info (N, 3) and gt_boxes."""
+    """Add the data layer: data (N, 3, H, W), im_info (N, 3) and gt_boxes."""
     n.data, n.im_info, n.gt_boxes = L.Python(
         name="input-data", ntop=3, **roi_data_layer("RoIDataLayer", net.classes))
 
 
 def rpn_layers(n: NetSpec, rpn: Rpn, features: Top, old_names: bool = False) -> list[str]:
-    """Enter rpn_cls_score (N, 2A, H, W) and rpn_bbox_pred (N, 4A, H, W).
+    """Add rpn_cls_score (N, 2A, H, W) and rpn_bbox_pred (N, 4A, H, W).
 
     Gives the names of the tops whose layers have weights.
     """
@@ -39,12 +39,12 @@ def count_anchors(rpn: Rpn) -> int:
 
 
 def scores_by_anchor(n: NetSpec) -> None:
-    """Enter rpn_cls_score_reshape: (N, 2A, H, W) -> (N, 2, A*H, W), for a softmax over two."""
+    """Add rpn_cls_score_reshape: (N, 2A, H, W) -> (N, 2, A*H, W), for a softmax over two."""
     n.rpn_cls_score_reshape = L.Reshape(n.rpn_cls_score, **reshape(0, 2, -1, 0))
 
 
 def rpn_losses(n: NetSpec, net: Net) -> None:
-    """Enter labels and targets of the anchors, and both losses."""
+    """Add labels and targets of the anchors, and both losses."""
     scores_by_anchor(n)
     labels, *targets = tops = L.Python(
         n.rpn_cls_score, n.gt_boxes, n.im_info, n.data, name="rpn-data", ntop=len(ANCHOR_BLOBS),
@@ -59,7 +59,7 @@ def rpn_losses(n: NetSpec, net: Net) -> None:
 
 
 def proposals(n: NetSpec, net: Net, *names: str) -> None:
-    """Enter the proposed boxes (R, 5) and, where there is a second name, their scores (R, 1)."""
+    """Add the proposed boxes (R, 5) and, where there is a second name, their scores (R, 1)."""
     channels = 2 * count_anchors(net.rpn)
     n.rpn_cls_prob = L.Softmax(n.rpn_cls_score_reshape)
     n.rpn_cls_prob_reshape = L.Reshape(n.rpn_cls_prob, **reshape(0, channels, -1, 0))
@@ -70,7 +70,7 @@ def proposals(n: NetSpec, net: Net, *names: str) -> None:
 
 
 def sampled_proposals(n: NetSpec, net: Net) -> None:
-    """Enter the proposals with the targets of each, from which the RoI network learns."""
+    """Add the proposals with the targets of each, from which the RoI network learns."""
     proposals(n, net, "rpn_rois")
     enter(n, BLOBS, L.Python(
         n.rpn_rois, n.gt_boxes, name="roi-data", ntop=len(BLOBS),

@@ -1,4 +1,4 @@
-"""Solvers: the values that all have, and what a net and a method change."""
+"""Solvers: the common values, and the values that a net and a method change."""
 from collections.abc import Iterator
 
 from caffe.proto import caffe_pb2
@@ -17,7 +17,7 @@ def solver_text(net: Net, train_net: str, prefix: str, **values) -> str:
 
     train_net: path below models/<dataset>/<NET>/.
     prefix: of the snapshots, after the name of the net.
-    values: what differs from SOLVER and from the net's own.
+    values: the values that differ from SOLVER and from the net's own.
     """
     # No snapshots by the solver itself: fast_rcnn.train writes them.
     lower = net.name.lower().replace("-", "")

@@ -1,7 +1,7 @@
 """Trunks: from an image to the map that RoIs are pooled from.
 
-A trunk is a function (n, image) -> top: it enters its layers in the NetSpec and gives the last top.
-Layers have the names of the ImageNet models whose weights they start from.
+A trunk is a function (n, image) -> top: it adds its layers to the NetSpec and returns the last top.
+Layers have the names of the ImageNet models that initialise them.
 """
 from caffe import NetSpec
 from caffe import layers as L
@@ -15,7 +15,7 @@ from .layers import multipliers
 
 def conv_relu(n: NetSpec, name: str, bottom: Top, num_output: int, kernel: int, lr: float = 1,
               relu: str | None = None, **settings) -> Top:
-    """Enter a convolution and its in-place ReLU; lr 0 freezes the convolution."""
+    """Add a convolution and its in-place ReLU; lr 0 freezes the convolution."""
     n[name] = L.Convolution(
         bottom, num_output=num_output, kernel_size=kernel, param=multipliers(lr), **settings)
     relu = relu or name.replace("conv", "relu")
@@ -24,13 +24,13 @@ def conv_relu(n: NetSpec, name: str, bottom: Top, num_output: int, kernel: int, 
 
 
 def max_pool(n: NetSpec, name: str, bottom: Top, kernel: int, **settings) -> Top:
-    """Enter a max pooling of stride 2."""
+    """Add a max pooling of stride 2."""
     n[name] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=kernel, stride=2, **settings)
     return n[name]
 
 
 def norm(n: NetSpec, name: str, bottom: Top, **settings) -> Top:
-    """Enter a local response normalisation."""
+    """Add a local response normalisation."""
     n[name] = L.LRN(bottom, beta=0.75, **settings)
     return n[name]
 
@@ -38,7 +38,7 @@ def norm(n: NetSpec, name: str, bottom: Top, **settings) -> Top:
 # ---- nets of ImageNet models
 
 def vgg16(n, image):
-    """Up to conv5_3; conv1 and conv2 learn nothing."""
+    """Up to conv5_3; conv1 and conv2 are frozen."""
     top = image
     blocks = ((64, 2, 0), (128, 2, 0), (256, 3, 1), (512, 3, 1), (512, 3, 1))
     for number, (num_output, convs, lr) in enumerate(blocks, start=1):
@@ -76,7 +76,7 @@ def zf(n, image):
 
 
 def squeezenet(n, image):
-    """Up to fire9; only fire8 and fire9 learn."""
+    """Up to fire9; only fire8 and fire9 are trained."""
     top = conv_relu(n, "conv1", image, 96, 7, lr=0, relu="relu_conv1", stride=2)
     top = max_pool(n, "pool1", top, 3)
     for number, squeeze in enumerate((16, 16, 32, 32, 48, 48, 64, 64), start=2):

@@ -37,7 +37,7 @@ def test_classify_writes_what_the_classifier_predicts(run_caffe, model):
     assert run_caffe("classify", "a.png", "one", *flags, "-center_only")[0] == 0
     np.testing.assert_array_equal(np.load("one.npy"), classifier.predict([caffe.io.load_image("a.png")], oversample=False))
     code, _, err = run_caffe("classify", "images", "out.npy", *flags)
-    assert code == 1 and "images: holds no *.jpg; say -ext" in err
+    assert code == 1 and "images: contains no *.jpg files; set -ext" in err
     code, _, err = run_caffe("classify", "a.png", "out.npy", *model, "-mean_file", "a.png")
     assert code == 1 and "a.png: cannot read this array: it is not a .npy file" in err
 
@@ -61,4 +61,4 @@ def test_draw_net_writes_the_graph(run_caffe, model, tmp_path):
     text = (tmp_path / "net.dot").read_text()
     assert "ip" in text and "prob" in text and "TB" in text
     code, _, err = run_caffe("draw_net", "deploy.prototxt", "net")
-    assert code == 1 and "its name does not tell the kind of the picture" in err
+    assert code == 1 and "its name has no extension for the image format" in err

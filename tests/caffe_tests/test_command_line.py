@@ -27,7 +27,7 @@ def test_flags_are_read_as_gflags_reads_them(line, values, rest):
 
 
 @pytest.mark.parametrize("line, message", [
-    ("-foo 1", "unknown flag -foo; the flags are -solver -iterations -gray -scale"), ("-solver", "lacks its value"),
+    ("-foo 1", "unknown flag -foo; the flags are -solver -iterations -gray -scale"), ("-solver", "has no value"),
     ("-iterations 1.5", "-iterations 1.5: expected a whole number"), ("-gray=x", "expected true or false"),
     ("-nosolver", "unknown flag -nosolver"), ("-scale a", "expected a number")])
 def test_wrong_flags_are_named(line, message):
@@ -68,7 +68,7 @@ MISTAKES = [
     ("convert_imageset . net.prototxt db -backend leveldb", "-backend leveldb: expected lmdb"),
     ("convert_imageset . net.prototxt db -resize_width 3", "give both, 1 or more, or neither"),
     ("convert_imageset . net.prototxt db", "expected a file name, a space and a label"),
-    ("extract_features w net.prototxt ip,loss db 1 lmdb", "2 blobs \\(ip loss\\) for 1 data bases"),
+    ("extract_features w net.prototxt ip,loss db 1 lmdb", "2 blobs \\(ip loss\\) for 1 databases"),
     ("extract_features w net.prototxt ip db many lmdb", "NUM_BATCHES is many"),
     ("parse_log none.log .", "none.log: cannot read this log"),
     ("parse_log net.prototxt .", "has no line 'Solving ...'"),

@@ -75,7 +75,7 @@ def test_a_gpu_that_the_solver_asks_for_and_is_not_there_is_named(run_caffe, tmp
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     code, _, err = run_caffe("train", "-solver", write_solver(tmp_path, more="solver_mode: GPU"))
-    assert code == 1 and "has solver_mode: GPU, which cannot be used" in err and "say solver_mode: CPU there" in err
+    assert code == 1 and "has solver_mode: GPU, which cannot be used" in err and "set solver_mode: CPU there" in err
 
 
 def test_test_prints_batches_and_means(run_caffe, tmp_path):

@@ -77,7 +77,7 @@ def test_an_unknown_encoding_is_named(folder, encoding):
 def test_xml_in_another_encoding_than_it_declares_is_named(folder, declared, stored, words):
     folder.replace("red", "rosé")
     folder.xml.write_bytes((DECLARATION % declared + folder.xml.read_text()).encode(stored))
-    folder.only_problem(words, "declare the encoding that it has")
+    folder.only_problem(words, "declare its actual encoding")
 
 
 @pytest.mark.parametrize("name", ["classes.txt", "ImageSets/Main/trainval.txt"])

@@ -82,7 +82,7 @@ def test_a_field_of_something_else_is_named(caffemodel, text):
     from fast_rcnn.class_names import CLASS_NAMES, _varint
     with open(caffemodel, "ab") as f:
         f.write(_varint(CLASS_NAMES << 3 | 2) + bytes([len(text)]) + text)
-    with pytest.raises(UserError, match="net.caffemodel: its class names are .* expected a list of texts"):
+    with pytest.raises(UserError, match="net.caffemodel: its class names are .* expected a list of strings"):
         read_class_names(caffemodel)
 
 
@@ -116,7 +116,7 @@ def test_what_differs_is_named_and_long_lists_are_cut():
     assert difference(["a", "x"], ["a", "y"]) == "missing: y; unknown: x"
     many = ["c%d" % k for k in range(80)]
     assert difference(many, ["c3"]) == "unknown: c0, c1, c2, c4, c5, c6, c7, c8 and 71 more"
-    with pytest.raises(UserError, match="d: two of its classes differ in upper and lower case at most: a, b, B; rename one"):
+    with pytest.raises(UserError, match="d: two of its classes differ only in upper and lower case: a, b, B; rename one"):
         class_columns(["a", "b"], ["a", "b", "B"], "n", "d")
 
 

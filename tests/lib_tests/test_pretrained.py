@@ -118,7 +118,7 @@ def test_other_classes_of_the_same_number(make_net, tmp_path, capsys):
     assert net.params["cls_score"][0].data.min() == net.params["bbox_pred"][0].data.min() == 7
     assert net.params["fc7"][1].data.tolist() == [0, 1, 2, 3, 4]
     said = capsys.readouterr().out
-    assert "is of other classes: missing: kite; unknown: cow; cls_score and bbox_pred start from their fillers" in said
+    assert "has other classes: missing: kite; unknown: cow; cls_score and bbox_pred are initialised by their fillers" in said
 
 
 @pytest.mark.parametrize("shared", [True, False])

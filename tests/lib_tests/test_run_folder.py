@@ -85,7 +85,7 @@ def test_an_identity_that_is_none_of_this_version_is_none(tmp_path, capsys, iden
     np.savez(folder / "small_iter_2.resume.npz", **{**content, "identity": np.array(json.dumps(identity))})
     train_small(tmp_path, max_iters=3, resume="auto")
     said = capsys.readouterr().out
-    assert "names no run" in said and "at iteration 2" in said
+    assert "does not name its run" in said and "at iteration 2" in said
 
 
 def test_processes_may_change_and_with_them_iter_size(tmp_path):
@@ -131,7 +131,7 @@ def test_a_state_of_caffe_resumes_with_one_line(tmp_path, capsys, by_name):
     state = make_caffes(tmp_path / "output")
     train_small(tmp_path, max_iters=4, resume=str(state) if by_name else "auto", **{"TRAIN.BBOX_NORMALIZE_TARGETS": False})
     said = capsys.readouterr().out
-    assert said.count("names no run") == 1 and "%s at iteration 2" % state in said
+    assert said.count("does not name its run") == 1 and "%s at iteration 2" % state in said
     assert read_origin(last_state(tmp_path / "output")).identity["seed"] == cfg.RNG_SEED
 
 
@@ -188,7 +188,7 @@ def test_a_file_system_without_locks_is_said_in_one_line(tmp_path, monkeypatch, 
     monkeypatch.setattr(folder_lock.fcntl, "flock", no_locks)
     with only_training_in(tmp_path, ALONE):
         pass
-    assert capsys.readouterr().out == "%s cannot be locked (No locks available); see that no other training uses it\n" % tmp_path
+    assert capsys.readouterr().out == "%s cannot be locked (No locks available); make sure that no other training uses it\n" % tmp_path
 
 
 def test_a_cut_record_is_no_record(tmp_path):

@@ -228,7 +228,7 @@ def test_timer(monkeypatch):
 def test_a_file_may_not_lead_results_out_of_output(tmp_path, exp_dir):
     path = tmp_path / "evil.yml"
     path.write_text("EXP_DIR: %s\n" % exp_dir)
-    with settings({}), pytest.raises(UserError, match="leads out of the folder output; name a folder below it"):
+    with settings({}), pytest.raises(UserError, match="is outside the folder output; name a folder in it"):
         cfg_from_file(str(path))
 
 

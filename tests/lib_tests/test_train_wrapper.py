@@ -76,7 +76,7 @@ def test_a_step_fraction_that_means_nothing_is_refused(tmp_path, fraction, polic
 
 def test_more_iterations_than_a_falling_rate_lasts_are_refused(tmp_path):
     solver = STEPS.replace('"step"', '"poly" power: 1 max_iter: 4')
-    with pytest.raises(UserError, match="lr_policy poly ends at its max_iter, 4, before the 8 iterations asked for"):
+    with pytest.raises(UserError, match="lr_policy poly ends at its max_iter, 4, before the 8 iterations requested"):
         train_small(tmp_path, max_iters=8, solver=solver)
 
 
@@ -340,7 +340,7 @@ def test_settings_that_contradict_the_net_are_refused(tmp_path, net, changes, me
 def test_a_solver_without_its_net_is_refused(tmp_path):
     path = write_solver(tmp_path)
     os.remove(tmp_path / "train.prototxt")
-    with settings(SETTINGS), pytest.raises(UserError, match="its train_net .*train.prototxt' is no file"):
+    with settings(SETTINGS), pytest.raises(UserError, match="its train_net .*train.prototxt' was not found"):
         SolverWrapper(path, random_entries(tmp_path, 2), tmp_path / "output")
 
 

@@ -122,7 +122,7 @@ def test_names_differ_in_case(test_net, named, voc_folder):
 
 @pytest.mark.parametrize("classes, words", [
     (("ball", "dog"), ("missing: cup; unknown: dog",)), (("ball", "cup", "dog"), ("things_test: unknown: dog",)),
-    (("ball",), ("missing: cup",)), (("ball", "BALL", "cup"), ("differ in upper and lower case", "BALL"))])
+    (("ball",), ("missing: cup",)), (("ball", "BALL", "cup"), ("differ only in upper and lower case", "BALL"))])
 def test_other_classes_are_refused_by_name(test_net, weights, prototxt, voc_folder, classes, words):
     write_random_weights(prototxt, weights, num_classes=1 + len(classes))
     write_class_names(weights, ("__background__",) + classes)
@@ -153,7 +153,7 @@ def test_a_net_without_names_of_another_number(test_net, weights, prototxt, voc_
 
 @pytest.mark.parametrize("text, words", [
     ("ball\nCup\ncup\n", "upper or lower case"), ("ball\n", "names 1 classes"), ("", "names no class"),
-    ("ball\n__background__\ncup\n", "__background__ stands after"), (None, "no such file")])
+    ("ball\n__background__\ncup\n", "__background__ comes after"), (None, "no such file")])
 def test_mistakes_in_the_file_of_classes(test_net, named, voc_folder, tmp_path, text, words):
     if text is not None:
         (tmp_path / "names.txt").write_text(text)
@@ -223,7 +223,7 @@ def test_demo_of_a_net_without_names(run, weights, prototxt, voc_folder, tmp_pat
     said = succeed(run(*args, "--classes", tmp_path / "names.txt")).split("b001.jpg: ")[1]
     assert " kite" in said or " mug" in said, said
     write_random_weights(prototxt, weights, num_classes=21)
-    assert "its scores are taken for those of the classes of PASCAL VOC" in succeed(run(*args))
+    assert "its scores are assumed to be for the classes of PASCAL VOC" in succeed(run(*args))
 
 
 def test_a_net_of_an_older_version_beside_its_record(train, run, exp_dir, prototxt, voc_folder, test_net):
@@ -235,7 +235,7 @@ def test_a_net_of_an_older_version_beside_its_record(train, run, exp_dir, protot
     (voc_folder / "classes.txt").write_text("cup\nball\n")
     result, _, _ = test_net("voc:%s@test" % voc_folder, trained(exp_dir))
     said = succeed(result)
-    assert "they are those of the run.json beside it" in said and "in another order" in said
+    assert "those of the run.json next to it are used" in said and "in another order" in said
 
 
 @pytest.mark.parametrize("record", ["[]", '{"prefix": "net"}', '{"prefix": 5, "config": {}}'])

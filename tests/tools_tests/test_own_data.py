@@ -119,5 +119,5 @@ def test_fine_tuning_from_a_detector_of_other_classes(train, voc_folder, coco_ow
     assert run("propose.py", "--imdb", imdb, "--mode", "quick").returncode == 0
     result = train(imdb=imdb, weights=detector)
     assert result.returncode == 0, said(result)
-    (line,) = [line for line in result.stdout.splitlines() if "is of other classes" in line]
+    (line,) = [line for line in result.stdout.splitlines() if "has other classes" in line]
     assert "cls_score has 3x16 and 3 there and 4x16 and 4 here" in line and "bbox_pred has 12x16 and 12" in line

@@ -183,10 +183,10 @@ def test_a_file_that_is_not_ours_stays(propose, folder, grown):
     assert mat(folder).read_bytes() == written and os.listdir(mat(folder).parent) == [mat(folder).name]
     if grown:
         assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
-        assert "so it stays as it is, and it does not fit things_trainval: " in result.stderr
+        assert "so it is not changed, and it does not fit things_trainval: " in result.stderr
         assert "has boxes of 5 images, the image set has 6" in result.stderr
     else:
-        assert result.returncode == 0 and "so it stays as it is; it has boxes for the 6 images" in result.stdout
+        assert result.returncode == 0 and "so it is not changed; it has boxes for the 6 images" in result.stdout
 
 
 def test_boxes_in_another_format_are_not_joined_by_a_mat(propose, folder):

@@ -91,7 +91,7 @@ def test_resume_after_a_kill_before_the_first_snapshot_takes_no_older_runs_state
     assert begun["revision"] is None or len(begun["revision"]) >= 40
     assert (output / (NAME % 4)).exists()
     said = succeed(train(*SEEDED, iters=3, resume="auto"))
-    assert "at iteration 4" not in said and "Starts from the net's fillers" in said
+    assert "at iteration 4" not in said and "Training starts from the net's fillers" in said
     assert (output / (NAME % 3)).read_bytes() == expected
     assert record(output)["seed"] == 17 and rows(output) == [1, 2, 3]
 
@@ -136,7 +136,7 @@ def test_weights_that_are_not_the_states_are_refused(train, output):
     before = content(output)
     state = output / "tinynet_fast_rcnn_iter_2.solverstate"
     for resume in (state, "auto"):
-        refused(train(*SEEDED, iters=4, resume=resume), NAME % 2, "not the weights")
+        refused(train(*SEEDED, iters=4, resume=resume), NAME % 2, "does not hold the weights")
         assert content(output) == before
     os.remove(output / (NAME % 2))
     refused(train(*SEEDED, iters=4, resume=state), NAME % 2, "does not exist")
@@ -220,11 +220,11 @@ def test_what_changes_no_update_is_told_in_one_line(train, output, tiny_net, voc
     rewrite(tiny_net / "fast_rcnn_ohem" / "solver.prototxt", "display: 1", "display: 2")
     said = succeed(train("TRAIN.SNAPSHOT_ITERS", "3", "TRAIN.USE_PREFETCH", "False", iters=4, resume="auto", precision="bf16",
                          imdb="voc:%s@trainval" % moved))
-    line, = [line for line in said.splitlines() if line.startswith("Unlike before:")]
+    line, = [line for line in said.splitlines() if line.startswith("Changed since the last start:")]
     for part in ("iterations 4, not 2", "precision bf16, not float32", "display 2, not 1", "snapshot interval 3, not 10000",
                  str(moved)):
         assert part in line, line
-    assert "Unlike before" not in succeed(train("TRAIN.SNAPSHOT_ITERS", "3", "TRAIN.USE_PREFETCH", "False", iters=4,
+    assert "Changed since the last start" not in succeed(train("TRAIN.SNAPSHOT_ITERS", "3", "TRAIN.USE_PREFETCH", "False", iters=4,
                                                 resume="auto", precision="bf16", imdb="voc:%s@trainval" % moved))
 
 
@@ -234,7 +234,7 @@ def test_a_resumed_run_goes_on_with_its_own_seed(train, output):
     seed = record(output)["seed"]
     assert "Seed: %d" % seed in said
     said = succeed(train(rand=True, iters=3, resume="auto"))
-    assert "seed %d goes on" % seed in said and record(output)["seed"] == record(output)["config"]["RNG_SEED"] == seed
+    assert "with seed %d" % seed in said and record(output)["seed"] == record(output)["config"]["RNG_SEED"] == seed
     refused(train(iters=4, resume="auto"), "seed", str(seed))
 
 
@@ -254,7 +254,7 @@ def test_a_state_of_an_older_version_resumes_with_one_line(train, output):
     succeed(train(iters=2))
     without_identity(output)
     said = succeed(train(iters=4, resume="auto"))
-    assert len([line for line in said.splitlines() if "names no run" in line]) == 1
+    assert len([line for line in said.splitlines() if "does not name its run" in line]) == 1
     assert "at iteration 2" in said and (output / (NAME % 4)).read_bytes() == whole
 
 
@@ -271,4 +271,4 @@ def test_resume_without_the_weights_takes_a_state_but_does_not_start_over_from_f
     assert "at iteration 2" in succeed(train(iters=3, resume="auto"))
     for name in list(output.glob("*.solverstate")):
         name.unlink()
-    refused(train(iters=3, resume="auto"), "weights at its start")
+    refused(train(iters=3, resume="auto"), "its start weights differ")

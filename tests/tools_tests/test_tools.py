@@ -142,7 +142,7 @@ def test_resume_auto_goes_on_from_the_last_state(train, output):
     succeed(train(iters=4))
     whole = (folder / name).read_bytes()
     shutil.rmtree(folder)
-    assert "Starts from the net's fillers" in succeed(train(iters=2, resume="auto")).stdout
+    assert "Training starts from the net's fillers" in succeed(train(iters=2, resume="auto")).stdout
     said = succeed(train(iters=4, resume="auto")).stdout
     assert "tinynet_fast_rcnn_iter_2.solverstate at iteration 2" in said
     assert (folder / name).read_bytes() == whole

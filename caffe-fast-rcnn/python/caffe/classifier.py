@@ -1,4 +1,4 @@
-"""Classifier: a net that classifies images; pycaffe's."""
+"""pycaffe's Classifier: a net that classifies images."""
 import numpy as np
 
 from . import io
@@ -9,9 +9,9 @@ from .net import Net
 class Classifier(Net):
     """Classifier(prototxt, caffemodel): a net with one input of images and its Transformer, for `predict`.
 
-    image_dims: (height, width) to which images are resized before they are cropped to the input's; the input's own
-    unless given.  mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`; images come as
-    `caffe.io.load_image` gives them, (H, W, K) in 0..1.
+    image_dims: (height, width) to which images are resized before cropping to the input's size; default: the input's
+    size.  mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`.  Images are (H, W, K) in 0..1, as
+    returned by `caffe.io.load_image`.
     """
 
     def __init__(self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None, raw_scale=None,
@@ -24,7 +24,7 @@ class Classifier(Net):
     def predict(self, inputs, oversample=True):
         """Probabilities of the classes for each image of a list.
 
-        oversample: mean over ten crops (corners, centre, and these mirrored); False: the centre crop alone.
+        oversample: average over ten crops (corners, centre, and their mirror images); False: the centre crop only.
         Returns (N, classes): the first output, each of its rows flattened where crops were averaged.
         """
         images = np.stack([io.resize_image(image, self.image_dims) for image in inputs])     # (N, H, W, K)

@@ -78,7 +78,7 @@ def on_gpu(tensor):
 
 
 def device_name():
-    """Model of the GPU in GPU mode, of the CPU otherwise."""
+    """The model name of the GPU in GPU mode, of the CPU otherwise."""
     if _State.device.type == "cuda":
         return torch.cuda.get_device_name(_State.device)
     return _cpu_name()

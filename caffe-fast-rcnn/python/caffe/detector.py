@@ -1,4 +1,4 @@
-"""Detector: a net that classifies windows of images, as R-CNN does; pycaffe's."""
+"""pycaffe's Detector: a net that classifies windows of images, as R-CNN does."""
 import os
 
 import numpy as np
@@ -12,7 +12,7 @@ from .net import Net
 class Detector(Net):
     """Detector(prototxt, caffemodel): a net with one square input of images, for `detect_windows`.
 
-    context_pad: pixels of the input that show what surrounds a window (R-CNN's 16); outside the image there is the
+    context_pad: pixels of context around a window, in the input (R-CNN: 16); outside the image they have the
     mean.  mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`.
     """
 
@@ -49,7 +49,7 @@ class Detector(Net):
         return self.detect_windows(list(zip(image_fnames, windows)))
 
     def crop(self, im, window):
-        """The window of an image (H, W, K), with the context that `configure_crop` was told."""
+        """The window of an image (H, W, K), with the context set by `configure_crop`."""
         top, left, bottom, right = (int(x) for x in window)
         if not self.context_pad:
             return im[top:bottom, left:right]
@@ -61,7 +61,7 @@ class Detector(Net):
         return out
 
     def configure_crop(self, context_pad):
-        """Say how many pixels of the input show the surroundings of a window; None or 0: the window alone."""
+        """Set the pixels of context around a window, in the input; None or 0: the window only."""
         name = self.inputs[0]
         channels, *dims = self.blobs[name].shape[1:]
         self.crop_dims, self.context_pad = np.array([*dims, channels]), context_pad

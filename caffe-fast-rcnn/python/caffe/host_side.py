@@ -1,4 +1,4 @@
-"""HostSide: the numbers of an array as numpy sees them, and whether anybody holds a view of them."""
+"""HostSide: the host memory of an array, and whether numpy views of it are held."""
 import math
 import weakref
 
@@ -12,10 +12,10 @@ _BAND = 4096                # cells of an image whose channels stay in the cache
 
 
 class HostSide:
-    """Memory on the host for `size` numbers in C order: those of the tensor `content`, and zeros where it has fewer.
+    """Host memory for `size` values in C order: those of the tensor `content`, padded with zeros.
 
-    `numpy` hands out views of it.  They keep one base array alive, and so does whatever is made of them: slices, other
-    shapes, memoryviews, tensors.  As long as it lives the memory is `held`.
+    `numpy` returns views of it.  Views keep one base array alive, and so does everything derived from them: slices,
+    reshaped views, memoryviews, tensors.  The memory is `held` while the base array is alive.
     """
 
     __slots__ = ("_flat", "_base", "_sent")
@@ -33,11 +33,11 @@ class HostSide:
 
     @property
     def held(self):
-        """Whether anybody has a numpy view, or what was made of one."""
+        """Whether a numpy view, or anything derived from one, is alive."""
         return self._base is not None and self._base() is not None
 
     def numpy(self, shape):
-        """A writable view of the first numbers, under `shape`."""
+        """A writable view of the first values in `shape`."""
         base = self._base() if self._base is not None else None
         if base is None:
             base = self._flat.numpy()
@@ -45,20 +45,20 @@ class HostSide:
         return base[:math.prod(shape)].reshape(shape)
 
     def tensor(self, shape):
-        """The same as a tensor, which does not count as a view."""
+        """As `numpy`, but a tensor, which does not count as a view."""
         return self._flat[:math.prod(shape)].view(shape)
 
     def fits(self, tensor):
-        """Whether `take` takes it."""
+        """Whether `take` accepts the tensor."""
         return tensor.dtype == self._flat.dtype and tensor.numel() <= self._flat.numel()
 
     def shows(self, tensor):
-        """Whether `tensor` lies in this memory."""
+        """Whether `tensor` is in this memory."""
         return (tensor.device.type == "cpu"
                 and tensor.untyped_storage().data_ptr() == self._flat.untyped_storage().data_ptr())
 
     def take(self, tensor):
-        """Copy a tensor of any device and strides here, in C order."""
+        """Copy a tensor with any device and strides into this memory, in C order."""
         front = self.tensor(tensor.shape)
         if self.shows(tensor):
             if tensor.data_ptr() == front.data_ptr() and tensor.stride() == front.stride():
@@ -68,7 +68,7 @@ class HostSide:
         _copy(front, tensor)
 
     def send(self, device, shape):
-        """A copy on `device`.  On a GPU the program goes on while the numbers are under way."""
+        """A copy on `device`.  The copy to a GPU is asynchronous."""
         tensor = torch.empty(shape, dtype=self._flat.dtype, device=device)
         tensor.copy_(self.tensor(shape), non_blocking=True)
         if device.type == "cuda" and self._flat.is_pinned():
@@ -77,19 +77,19 @@ class HostSide:
         return tensor
 
     def wait(self):
-        """Return when the memory may be written: what `send` sent has left."""
+        """Wait until the memory may be written, after the copies of `send`."""
         if self._sent is not None:
             self._sent.synchronize()
             self._sent = None
 
 
 def seen_by_numpy(tensor):
-    """Whether `tensor` lies in the memory of a HostSide, which a user may write at any time."""
+    """Whether `tensor` is in the memory of a HostSide, to which users may write at any time."""
     return hasattr(tensor.untyped_storage(), "seen_by_numpy")
 
 
 def _copy(front, tensor):
-    """front, in C order, = tensor; channels that are last in memory are moved in bands, in a fourth of the time."""
+    """Copy `tensor` to `front` in C order; channels-last tensors are copied in bands, four times as fast."""
     if tensor.dim() != 4 or tensor.is_contiguous() or not tensor.is_contiguous(memory_format=torch.channels_last):
         front.copy_(tensor)
         return

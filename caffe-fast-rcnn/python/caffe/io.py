@@ -1,4 +1,4 @@
-"""caffe.io: images, and arrays as the messages of Caffe's files; pycaffe's names."""
+"""caffe.io: images, and conversion between arrays and Caffe's messages, with pycaffe's names."""
 from .blobproto import (
     array_to_blobproto,
     array_to_datum,

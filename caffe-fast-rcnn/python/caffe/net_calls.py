@@ -1,4 +1,4 @@
-"""What pycaffe adds to a net in Python: names instead of numbers, arrays as arguments, batches of any number."""
+"""The part of pycaffe's Net that is written in Python: names, arrays as arguments, any number of batches."""
 from collections import OrderedDict
 
 import numpy as np
@@ -7,9 +7,9 @@ from .common import CaffeError
 
 
 class NetCalls:
-    """The part of Net that is written in terms of its lists of layers and blobs.
+    """The methods of Net that use only its lists of layers and blobs.
 
-    _layer_names, _blob_names   names in order of their making, of Split layers and automatic tops too
+    _layer_names, _blob_names   names in the order of creation, including Split layers and automatic tops
     _inputs, _outputs           numbers in _blob_names
     """
 
@@ -123,11 +123,11 @@ class NetCalls:
         first.set_arrays(data, labels)
 
     def _forward(self, first, last):
-        """pycaffe's: run layers first..last (numbers); returns the loss as a float."""
+        """As in pycaffe: run layers first..last (numbers); returns the loss as a float."""
         return float(self.forward_from_to(first, last))
 
     def _backward(self, first, last):
-        """pycaffe's: run backward over layers first..last (numbers, first >= last)."""
+        """As in pycaffe: run backward over layers first..last (numbers, first >= last)."""
         self.backward_from_to(first, last)
 
     # ---- arguments
@@ -168,7 +168,7 @@ def _broadcasts(shape, to):
 
 
 def _batch(arrays, start, size):
-    """Items start to start + size of each array; rows of zeros for those that are not there."""
+    """Items start to start + size of each array, padded with rows of zeros."""
     out = {}
     for name, array in arrays.items():
         part = np.asarray(array[start:start + size])
@@ -178,7 +178,7 @@ def _batch(arrays, start, size):
 
 
 def _without_padding(rows, count, size):
-    """The rows of real items; what has one row a batch (a loss) keeps them all."""
+    """Remove the rows of padding; arrays with one row per batch (losses) are unchanged."""
     padding = -count % size
     batches = -(-count // size)
     return np.asarray(rows[:-padding] if padding and len(rows) > batches else rows)

@@ -1,4 +1,4 @@
-"""Nets written as Python: pycaffe's NetSpec.
+"""Nets written in Python: pycaffe's NetSpec.
 
     from caffe import layers as L, params as P
     n = caffe.NetSpec()
@@ -8,12 +8,12 @@
     n.loss = L.SoftmaxWithLoss(L.InnerProduct(n.pool1, num_output=10), n.label)
     print(n.to_proto())                                     # a NetParameter; str() of it is a prototxt
 
-`L.Type(bottoms..., settings...)` makes a layer and gives its top, or ntop of them; `in_place=True` lets
-it overwrite its bottom.  Settings are the fields of the layer's own message (`convolution_param` for
-Convolution), and those of the layer itself (`param`, `include`, `loss_weight`, any `..._param`):
-everything of the schema, our own layers included.
-A top has the name under which it was entered, else the type with a number; a layer has the name of its
-first top.
+`L.Type(bottoms..., settings...)` makes a layer and returns its top, or a tuple of ntop tops; with
+`in_place=True` the layer overwrites its bottom.  Settings are the fields of the layer's own message
+(`convolution_param` for Convolution) and of the layer itself (`param`, `include`, `loss_weight`, any
+`..._param`), for all layers in the schema.
+A top has the name under which it was assigned, else its type and a number; a layer has the name of
+its first top.
 """
 from collections import Counter, OrderedDict
 
@@ -64,7 +64,7 @@ def to_proto(*tops):
 
 
 class Top:
-    """One output of a layer; `to_proto()` gives the net up to here."""
+    """One output of a layer; `to_proto()` returns the net up to it."""
 
     def __init__(self, fn, n):
         self.fn, self.n = fn, n
@@ -74,7 +74,7 @@ class Top:
 
 
 class Function:
-    """A layer: its type, the tops it reads, its settings, and `tops`, the ones it makes."""
+    """A layer: its type, its input tops, its settings, and `tops`, its outputs."""
 
     def __init__(self, type_name, inputs, params):
         for index, given in enumerate(inputs):
@@ -87,7 +87,7 @@ class Function:
 
 
 class _Writer:
-    """Layers as they are written one after the other, each after those it reads."""
+    """Writes layers in order, each after the layers that it reads."""
 
     def __init__(self, names):
         self._names, self._counts = names, Counter()        # {Top or Function: name}
@@ -101,7 +101,7 @@ class _Writer:
         return caffe_pb2.NetParameter(layer=self._layers.values())
 
     def _add(self, last):
-        """Enter function `last` and all it needs, bottoms first (no recursion: nets are deep)."""
+        """Add function `last` and all functions it needs, bottoms first (no recursion: nets are deep)."""
         waiting = [(last, iter(last.inputs))]
         while waiting:
             fn, inputs = waiting[-1]
@@ -133,7 +133,7 @@ class _Writer:
 
 
 def _assign_setting(layer, name, value):
-    """Set `name` in the layer's own message where that has such a field, else in the layer."""
+    """Set field `name` of the layer's own message if it has that field, else of the layer."""
     own = _param_names.get(layer.type, "") + "_param"
     own_fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name.get(own)
     if not name.endswith("param") and own_fields and name in own_fields.message_type.fields_by_name:
@@ -149,13 +149,13 @@ def _assign_setting(layer, name, value):
 
 
 class _UnknownTop(AttributeError, KeyError):
-    """`hasattr` wants the one, pycaffe raises the other."""
+    """An AttributeError, for `hasattr`, and a KeyError, as in pycaffe."""
 
     __str__ = Exception.__str__
 
 
 class NetSpec:
-    """Named tops, entered as attributes or items; `to_proto()` gives the net.  See the top of this module."""
+    """Named tops, assigned as attributes or items; `to_proto()` returns the net.  See the module docstring."""
 
     def __init__(self):
         super().__setattr__("tops", OrderedDict())
@@ -183,12 +183,12 @@ class NetSpec:
         del self.tops[key]
 
     def to_proto(self):
-        """The NetParameter of all tops that were entered, in that order."""
+        """The NetParameter of all assigned tops, in that order."""
         return _Writer({top: name for name, top in self.tops.items()}).write(self.tops.values())
 
 
 class Layers:
-    """`layers.Type(...)`: a layer of any type; its top, or the tuple of its tops, or the layer itself where ntop=0."""
+    """`layers.Type(...)` makes a layer; returns its top, the tuple of its tops, or the layer itself if ntop=0."""
 
     def __getattr__(self, name):
         def layer_fn(*inputs, **settings):

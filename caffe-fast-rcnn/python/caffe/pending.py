@@ -1,13 +1,13 @@
-"""Content of an array that is not there yet: what a layer gives that can be had whole only at a price.
+"""Content of an array that is computed when it is read, because computing all of it is expensive.
 
-An array asks it for `shape`, `device` and `tensor()`; layers that work row by row ask for `rows()` and `linear()`.
+Arrays use `shape`, `device` and `tensor()`; layers that work row by row use `rows()` and `linear()`.
 Kinds: RepeatedRows, the RoIs of layer_types/roi.py, Recomputation (recomputation.py).
 """
 from .kernels.linear import linear
 
 
 class Pending:
-    """Base of the kinds.  shape: of the array; device: the torch.device that `tensor` makes it on."""
+    """Base class.  shape: of the array; device: the torch.device of the result of `tensor`."""
 
     shape = device = None
 
@@ -26,7 +26,7 @@ class Pending:
 
 
 class Present(Pending):
-    """A tensor that is there, for whoever asks row by row."""
+    """An existing tensor, with the interface for layers that work row by row."""
 
     def __init__(self, tensor):
         self._tensor, self.shape, self.device = tensor, tensor.shape, tensor.device
@@ -36,7 +36,7 @@ class Present(Pending):
 
 
 class RepeatedRows(Pending):
-    """Rows that are there once, and each row's place among them."""
+    """Distinct rows, and the index of each row of the array among them."""
 
     def __init__(self, rows, repeats):
         self._rows, self._repeats = rows, repeats

@@ -1,4 +1,4 @@
-"""Recomputation: content of an array that is computed again when it is read."""
+"""Recomputation: a Pending that computes the content of an array again when it is read."""
 from . import common
 from .blob import Blob
 from .pending import Pending
@@ -7,7 +7,7 @@ from .pending import Pending
 class Recomputation(Pending):
     """How an array of `shape` was computed: a chain of layers, the first into a new blob, the others in place.
 
-    The answer is that of the pass, bit for bit, whatever was written into inputs and weights since.
+    The result equals that of the pass, bit for bit, even if inputs and weights have changed since.
     """
 
     def __init__(self, shape, steps=(), copied=0):
@@ -28,13 +28,13 @@ class Recomputation(Pending):
         return out.tensor
 
     def then(self, layer, bottoms, params):
-        """What `layer` makes of this array in place, or as the first layer of `bottoms`."""
+        """The Recomputation of the output of `layer`, in place on this array, or as the first layer, on `bottoms`."""
         return Recomputation(self.shape, [*self._steps, (layer, bottoms, params)],
                              self.copied + _numbers(bottoms + params))
 
 
 def _run(layer, bottom, params, in_place):
-    """The top of `layer` over other bottoms and parameters than its own."""
+    """The top of `layer`, computed with other bottoms and parameters than its own."""
     top, own = [in_place or Blob()], layer.blobs
     layer.blobs = [_as_blob(p) for p in params]
     try:

@@ -1,19 +1,19 @@
-"""What backward will not need is given up after its last reader, and computed again when it is read.
+"""Arrays that backward does not need are freed after the last layer that reads them, and computed again when read.
 
-Half of what VGG16's convolutions make in training lies below the first layer that learns.  Nothing looks at it once it
-has gone through, yet `net.blobs["conv1_1"].data` must tell it after `forward`: so the array is put off, to a
-Recomputation of the layers that made it from copies of what they started from.
+In training, half of the outputs of VGG16's convolutions are below the first layer that learns.  No layer reads them
+again after the pass, but `net.blobs["conv1_1"].data` must be available after `forward`.  So the array is replaced by a
+Recomputation, which runs the layers again on copies of their inputs.
 
-Put off are arrays, in nets of phase TRAIN, that only layers without backward write and read, the writers all
-`repeatable`.  An array stays where a user or a Python layer took a view of it, and where the copies would take more
-memory than it does.
+This applies to arrays in nets of phase TRAIN that only layers without backward write and read, if all writers are
+`repeatable`.  An array is kept if a user or a Python layer took a view of it, or if the copies need more memory than
+the array.
 """
 from . import common
 from .recomputation import Recomputation
 
 
 class RecomputePlan:
-    """The plan of one net: asked before each layer's forward and told after it."""
+    """The plan of one net; Net calls it before and after each layer's forward."""
 
     def __init__(self, phase, layers, nodes, bottoms, tops):
         self._layers, self._nodes, self._bottoms, self._tops = layers, nodes, bottoms, tops
@@ -25,7 +25,7 @@ class RecomputePlan:
             self._plan()
 
     def _plan(self):
-        """Enters each array, under the name of the blob that made it: Split's tops show that of their bottom."""
+        """Add each array under the name of the blob that made it; Split's tops share the array of their bottom."""
         roots, writers, readers = self._roots, {}, {}       # writers, readers: {root: numbers of layers}
         for i, (layer, node) in enumerate(zip(self._layers, self._nodes)):
             sources = [roots[name] for name in node.bottoms]
@@ -56,14 +56,14 @@ class RecomputePlan:
         return self._layers[i].repeatable and not self._nodes[i].needs and len(self._nodes[i].tops) == 1
 
     def _replaces_top(self, i):
-        """Whether forward makes a new array, whatever was there; data layers and users' may count on theirs."""
+        """Whether forward always makes a new array; data layers and users' layers may rely on the old one."""
         return bool(self._nodes[i].bottoms) and self._layers[i].layer_param.type != "Python"
 
     def begin_pass(self):
-        """Before a pass through all layers and back: give up what the last one made and this one makes again.
+        """Free the arrays of the last pass that this pass will make again; called before a forward and backward pass.
 
-        So each pass finds the same memory free.  Among the arrays of the last one ever more holes were left: VGG16's
-        training grew by a tenth within ten passes.  A loss's diff stays, it is the loss's weight.
+        Each pass then begins with the same free memory.  Otherwise memory fragments: VGG16's training grew by a tenth
+        within ten passes.  A loss's diff is kept, since it is the loss's weight.
         """
         self._made.clear()
         for blob in self._replaced:
@@ -73,7 +73,7 @@ class RecomputePlan:
                 layer.release()
 
     def recomputation(self, i):
-        """Before layer i's forward: what can compute its top again; None where the top must stay."""
+        """The Recomputation of the top of layer i, made before its forward; None if the top must be kept."""
         if i not in self._writes or self._tops[i][0].held:
             return None
         layer, node, top = self._layers[i], self._nodes[i], self._tops[i][0]
@@ -93,7 +93,7 @@ class RecomputePlan:
         return before.then(layer, sources, [blob.tensor.clone() for blob in layer.blobs])
 
     def done(self, i, recomputation):
-        """After layer i's forward, with what `recomputation` gave before it."""
+        """Called after layer i's forward with the result of `recomputation`."""
         if recomputation is not None:
             self._made[self._roots[self._nodes[i].tops[0]]] = recomputation, self._tops[i][0].version
         for k in self._last.get(i, ()):
@@ -102,6 +102,6 @@ class RecomputePlan:
                 self._bottoms[i][k].put_off(content)
 
     def _present(self, name, blob):
-        """The Recomputation of what the blob holds; None where there is none, or a user may have written since."""
+        """The Recomputation of the blob's content; None if there is none, or if a user may have changed the blob."""
         content, version = self._made.get(self._roots[name], (None, None))
         return content if version == blob.version else None

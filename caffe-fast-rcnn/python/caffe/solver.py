@@ -178,7 +178,7 @@ class Solver:
         return learning_rate(self.param, self.iter, self._current_step)[0]
 
     def apply_update(self):
-        """Turn the accumulated parameter diffs into an update of the weights; the diffs hold it from then on."""
+        """Turn the accumulated parameter diffs into an update of the weights; the diffs then hold the update."""
         rate, self._current_step = learning_rate(self.param, self.iter, self._current_step)
         if self._display:
             log("sgd_solver.cpp:106", "Iteration %d, lr = %.6g" % (self.iter, rate))
@@ -301,7 +301,7 @@ def log_outputs(net, what, where):
 
 
 def _weights_of_state(filename, learned_net):
-    """Path of a state's weights: the file that was written with it lies next to it, also when both were moved.
+    """Path of a state's weights: the file next to the state, which was written with it, even if both were moved.
 
     C++ Caffe takes learned_net as it stands, which after a copy are the weights of the original, as they are by now.
     """
@@ -309,7 +309,7 @@ def _weights_of_state(filename, learned_net):
     if not os.path.exists(moved):
         return learned_net
     if os.path.abspath(moved) != os.path.abspath(learned_net):
-        log("solver.cpp:478", "The weights are taken from %s, next to the state, which names %s" % (moved, learned_net))
+        log("solver.cpp:478", "Loading the weights from %s, next to the state; it names %s" % (moved, learned_net))
     return moved
 
 

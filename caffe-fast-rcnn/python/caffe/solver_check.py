@@ -1,4 +1,4 @@
-"""Whether the settings of a solver make sense: looked at when it is made, not in the middle of a training.
+"""Checks the settings of a solver when it is created, not in the middle of a training.
 
 Refused is what C++ Caffe aborts on, and what it accepts and then computes nan from, or nothing.
 """
@@ -44,7 +44,7 @@ _OF_TYPE = {
 
 
 def check_solver(p):
-    """CaffeError for the first setting of a SolverParameter that makes no sense."""
+    """Raise CaffeError for the first invalid setting of a SolverParameter."""
     if p.type not in RULES:
         raise CaffeError("solver: type %r is unknown; known: %s" % (p.type, ", ".join(RULES)))
     for rules, of in ((_ALWAYS, ""), (_OF_POLICY.get(p.lr_policy, ()), " with lr_policy %s" % p.lr_policy),
@@ -53,7 +53,7 @@ def check_solver(p):
             if not holds(getattr(p, field)):
                 raise CaffeError("solver: %s is %s%s; expected %s" % (field, _text(p, field), of, expected))
     if p.snapshot_format == p.HDF5:
-        raise CaffeError("solver: snapshot_format HDF5 is not written here; leave it out, or say BINARYPROTO")
+        raise CaffeError("solver: snapshot_format HDF5 is not supported; leave it out, or use BINARYPROTO")
     learning_rate(p, 0)
     _check_tests(p)
     _check_snapshots(p)
@@ -81,7 +81,7 @@ def _check_tests(p):
 
 
 def count_test_nets(p):
-    """How many test nets a solver has: those it names; one for each further test_iter where `net` serves for both."""
+    """The number of test nets: those named, and one for each further test_iter if `net` is used for both phases."""
     named = len(p.test_net_param) + len(p.test_net)
     serves_both = p.HasField("net") or p.HasField("net_param")
     return max(named, len(p.test_iter)) if serves_both else named

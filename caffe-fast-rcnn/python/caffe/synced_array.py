@@ -9,7 +9,7 @@ from .host_side import HostSide, seen_by_numpy
 
 
 class Newer(enum.Enum):
-    """Which side of an array was written last."""
+    """The side of an array that was written last."""
 
     HOST = 0
     DEVICE = 1
@@ -17,14 +17,14 @@ class Newer(enum.Enum):
 
 
 class SyncedArray:
-    """Numbers of one dtype, up to `capacity` of them, under the shape that the caller asks for; zeros until written.
+    """Up to `capacity` values of one dtype, in the shape that the caller asks for; zeros until written.
 
-    Caffe's SyncedMemory.  A side is copied only when it is read and the other one was written:
-    host    C-ordered memory that numpy views show.  In CPU mode it is the device side as well, once numpy looked.
+    Caffe's SyncedMemory.  A side is copied only when it is read after the other side was written:
+    host    C-ordered memory of numpy views.  In CPU mode it is the device side as well, once a view was taken.
     device  the tensor of the last layer that wrote, with the strides that the layer chose
-    pending content that is not there yet (see pending.py); then there is no side.
-    As long as a user holds a view, what layers give is copied into the memory that the view shows: in CPU mode by
-    `show_views`, which Net calls before a user can look; in GPU mode when the numbers are read on the host again.
+    pending content that is computed when it is read (see pending.py); then neither side exists.
+    While a user holds a view, the outputs of layers are copied into the memory of the view: in CPU mode by
+    `show_views`, which Net calls before users' code runs; in GPU mode when the values are next read on the host.
     """
 
     __slots__ = ("capacity", "version", "_host", "_device", "_newer", "_pending")
@@ -37,24 +37,24 @@ class SyncedArray:
 
     @property
     def allocated(self):
-        """Whether the numbers were ever written or handed out; False means zeros without memory."""
+        """Whether the values were ever written or given out; False means zeros without memory."""
         return self._host is not None or self._device is not None or self._pending is not None
 
     @property
     def held(self):
-        """Whether anybody holds a numpy view."""
+        """Whether a numpy view is held."""
         return self._host is not None and self._host.held
 
     # ---- for layers
 
     def tensor(self, shape):
-        """The first numbers on the current device, for reading."""
+        """The first values as a tensor on the current device, for reading."""
         if self._device is None or self._newer is Newer.HOST or self._device.device != common.device():
             self._bring(shape)
         return self._device if self._device.shape == shape else self._under(shape)
 
     def mutable_tensor(self, shape):
-        """The first numbers on the current device, for writing in place."""
+        """The first values as a tensor on the current device, for writing in place."""
         tensor = self.tensor(shape)
         self.version += 1
         if _apart(tensor.device):
@@ -63,7 +63,7 @@ class SyncedArray:
         return tensor
 
     def set(self, tensor):
-        """Take `tensor` as the new numbers, without a copy where no user can write to its memory."""
+        """Use `tensor` as the new values; it is copied only if a user can write to its memory."""
         self.version += 1
         self._pending, self._newer = None, Newer.NEITHER
         if self._host is not None and self._host.shows(tensor):         # a layer worked in place
@@ -77,7 +77,7 @@ class SyncedArray:
             self._host = None
 
     def set_pending(self, content):
-        """Take what `content` will give as the new numbers; at once where a view must show them."""
+        """Use `content`, a Pending, as the new values; computed at once if a view must show them."""
         if self.held:
             self.set(content.tensor())
             return
@@ -85,17 +85,17 @@ class SyncedArray:
         self._put(content)
 
     def put_off(self, content):
-        """Give the memory up for `content`, which gives the same numbers; not while a view shows them."""
+        """Free the memory and keep `content`, a Pending with the same values; does nothing while a view is held."""
         if not self.held:
             self._put(content)
 
     def release(self):
-        """Give the memory up: zeros until written; not while a view shows it."""
+        """Free the memory: zeros until written; does nothing while a view is held."""
         if not self.held:
             self._put(None)
 
     def pending(self, shape):
-        """The content that is not there yet, None where the numbers are there or needed under another shape."""
+        """The Pending of the array; None if the values exist or are needed in another shape."""
         content = self._pending
         fits = content is not None and content.device == common.device() and tuple(content.shape) == shape
         return content if fits else None
@@ -103,7 +103,7 @@ class SyncedArray:
     # ---- for numpy
 
     def numpy(self, shape):
-        """A writable, C-ordered numpy view of the first numbers; the host side counts as written from now on."""
+        """A writable, C-ordered numpy view of the first values; the host side then counts as written."""
         self.version += 1
         self._fetch()
         if _apart(common.device()):
@@ -113,7 +113,7 @@ class SyncedArray:
         return self._host.numpy(shape)
 
     def show_views(self):
-        """In CPU mode have the views that are held show what layers gave; what users write into them counts then."""
+        """In CPU mode, copy the outputs of layers into views that are held; writes to them then change the array."""
         if self._newer is Newer.DEVICE and not _apart(self._device.device):
             self._fetch()
             self._device = self._host.tensor(self._device.shape)
@@ -124,7 +124,7 @@ class SyncedArray:
         self._host, self._device, self._pending, self._newer = None, None, content, Newer.NEITHER
 
     def _bring(self, shape):
-        """Have the numbers on the current device."""
+        """Copy the values to the current device if necessary."""
         device = common.device()
         if self._pending is not None:
             self._device, self._pending = self._pending.tensor().to(device), None
@@ -138,7 +138,7 @@ class SyncedArray:
         self._newer = Newer.NEITHER
 
     def _fetch(self):
-        """Have the numbers on the host, in memory that is this array's alone."""
+        """Copy the values to the host if necessary, into memory that only this array uses."""
         content = self._device if self._pending is None else self._pending.tensor()
         if self._host is None:
             self._host = HostSide(self.capacity, content)
@@ -148,7 +148,7 @@ class SyncedArray:
         self._pending, self._newer = None, Newer.NEITHER
 
     def _under(self, shape):
-        """The numbers on the device under another shape: the first of them in C order, zeros where there are fewer."""
+        """The values on the device in another shape: the first ones in C order, padded with zeros."""
         count = math.prod(shape)
         if self._host is not None and self._newer is Newer.NEITHER:
             self._device = None
@@ -162,5 +162,5 @@ class SyncedArray:
 
 
 def _apart(device):
-    """Whether tensors of this device do not lie in the host's memory."""
+    """Whether tensors on this device are outside the host's memory."""
     return device.type != "cpu"

@@ -1,4 +1,4 @@
-"""Transformer: images as people have them to a net's input blob and back; crops around an image."""
+"""Transformer: converts images to a net's input blob and back; oversample: ten crops of an image."""
 import numpy as np
 
 from .common import CaffeError
@@ -8,14 +8,14 @@ from .resizing import resize_image
 class Transformer:
     """Turns images (H, W, K), floats as `load_image` gives them, into a net's input (K, H, W) and back.
 
-    inputs: {name of an input: shape of its blob}.  What is set is applied in this order; None or unset is left out:
+    inputs: {name of an input: shape of its blob}.  Settings are applied in this order; unset ones and None are skipped:
 
         resize to the blob's height and width
         set_transpose(name, (2, 0, 1))       (H, W, K) -> (K, H, W)
         set_channel_swap(name, (2, 1, 0))    RGB -> BGR
         set_raw_scale(name, 255)             0..1 -> 0..255
-        set_mean(name, mean)                 minus (K), or (K, H, W) which is resized to the blob
-        set_input_scale(name, 0.017)         times
+        set_mean(name, mean)                 subtract (K), or (K, H, W), which is resized to the blob
+        set_input_scale(name, 0.017)         multiply
     """
 
     def __init__(self, inputs):
@@ -23,7 +23,7 @@ class Transformer:
         self.transpose, self.channel_swap, self.raw_scale, self.mean, self.input_scale = {}, {}, {}, {}, {}
 
     def preprocess(self, in_, data):
-        """Image (H, W, K) -> array (K, H', W') float32 for input `in_`; the image is left as it was."""
+        """Image (H, W, K) -> array (K, H', W') float32 for input `in_`; the image is not changed."""
         self._check_input(in_)
         out = np.asarray(data).astype(np.float32)
         in_dims = tuple(self.inputs[in_][2:])
@@ -42,7 +42,7 @@ class Transformer:
         return out.astype(np.float32, copy=False)
 
     def deprocess(self, in_, data):
-        """The way back, but for the resize: (1, K, H, W) or (K, H, W) -> (H, W, K)."""
+        """The inverse of preprocess, without the resize: (1, K, H, W) or (K, H, W) -> (H, W, K)."""
         self._check_input(in_)
         data = np.asarray(data)
         out = data.squeeze()
@@ -75,14 +75,14 @@ class Transformer:
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_, scale):
-        """Factor in front of the mean: 255 for a net that was trained on 0..255."""
+        """Factor before the mean is subtracted: 255 for a net that was trained on 0..255."""
         self._check_input(in_)
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_, mean):
-        """What is subtracted: one number a channel (K), or an image (K, H, W), in the blob's channel order and range.
+        """Mean to subtract: one number per channel (K), or an image (K, H, W), in the blob's channel order and range.
 
-        An image of another size than the blob's is resized.  Raises ValueError for other shapes.
+        An image is resized to the blob's size.  Raises ValueError for other shapes.
         """
         self._check_input(in_)
         mean, (channels, *dims) = np.asarray(mean), self.inputs[in_][1:]
@@ -96,7 +96,7 @@ class Transformer:
         self.mean[in_] = mean
 
     def set_input_scale(self, in_, scale):
-        """Factor of the input, once the mean is subtracted."""
+        """Factor of the input, applied after the mean is subtracted."""
         self._check_input(in_)
         self.input_scale[in_] = scale
 

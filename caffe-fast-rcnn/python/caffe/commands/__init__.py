@@ -15,9 +15,9 @@ COMMANDS = {
     "test": ("test", "score a model"),
     "time": ("time", "benchmark the execution time of a model, layer by layer"),
     "device_query": ("device_query", "show GPU diagnostic information"),
-    "upgrade_net_proto_text": ("upgrade_net_proto_text", "bring an old net prototxt to the present format"),
-    "upgrade_net_proto_binary": ("upgrade_net_proto_binary", "bring an old caffemodel to the present format"),
-    "upgrade_solver_proto_text": ("upgrade_solver_proto_text", "bring an old solver prototxt to the present format"),
+    "upgrade_net_proto_text": ("upgrade_net_proto_text", "upgrade an old net prototxt to the current format"),
+    "upgrade_net_proto_binary": ("upgrade_net_proto_binary", "upgrade an old caffemodel to the current format"),
+    "upgrade_solver_proto_text": ("upgrade_solver_proto_text", "upgrade an old solver prototxt to the current format"),
     "convert_imageset": ("convert_imageset", "write a list of labelled images to an LMDB"),
     "compute_image_mean": ("compute_image_mean", "compute the mean image of an LMDB"),
     "extract_features": ("extract_features", "write blobs of a net to LMDBs"),
@@ -31,7 +31,7 @@ BINARY = ("train", "test", "time", "device_query")
 
 
 def main(argv=None):
-    """Run `caffe COMMAND ...`; returns the exit code.  A mistake of the user is one line on stderr and code 1."""
+    """Run `caffe COMMAND ...`; returns the exit code.  A user's mistake prints one line on stderr and returns 1."""
     argv = _command_first(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "-help", "--help", "help"):
         print(_overview())
@@ -47,7 +47,7 @@ def main(argv=None):
             print("error: caffe %s: %s" % (argv[0], " ".join(str(e).split())), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped by the keyboard", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()      # the reader of our output has gone; Python would complain when it flushes
@@ -55,7 +55,7 @@ def main(argv=None):
 
 
 def _command_first(argv):
-    """The arguments with the command in front of the flags that stand before it."""
+    """The arguments with the command moved in front of any flags before it."""
     if not argv or not argv[0].startswith("-"):
         return argv
     place = next((i for i, item in enumerate(argv) if item in BINARY), 0)
@@ -85,7 +85,7 @@ def _module(name):
 
 
 def _flags_of_the_others(name, module):
-    """The flags that a command of Caffe's binary takes without a use for them."""
+    """The flags that a command of Caffe's binary accepts and ignores."""
     own = {flag.name for flag in module.FLAGS}
     others = [flag for other in BINARY if name in BINARY for flag in _module(other).FLAGS]
     return list({flag.name: flag for flag in others if flag.name not in own}.values())

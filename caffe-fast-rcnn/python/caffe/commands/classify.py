@@ -42,14 +42,14 @@ def run(flags, arguments):
 
 
 def _save(path, array):
-    """np.save, which appends .npy to a name without it, in one go."""
+    """Save as np.save does, which appends .npy to a name without it, completely or not at all."""
     content = io.BytesIO()
     np.save(content, array)
     write_atomically(path if path.endswith(".npy") else path + ".npy", [content.getvalue()])
 
 
 def load_inputs(source, ext):
-    """The images of a .npy, of the files *.`ext` of a folder in order of their names, or of one file."""
+    """The images in a .npy file, in the files *.`ext` of a folder sorted by name, or in one image file."""
     from ..io import load_image
     if source.endswith("npy"):
         print("Loading file: %s" % source)
@@ -60,5 +60,5 @@ def load_inputs(source, ext):
     print("Loading folder: %s" % source)
     files = sorted(glob.glob(os.path.join(glob.escape(source), "*." + ext)))
     if not files:
-        raise CaffeError("%s: holds no *.%s; say -ext" % (source, ext))
+        raise CaffeError("%s: contains no *.%s files; set -ext" % (source, ext))
     return [load_image(file) for file in files]

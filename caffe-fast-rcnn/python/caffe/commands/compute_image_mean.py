@@ -13,9 +13,9 @@ FLAGS = [BACKEND]
 
 
 def run(_flags, arguments):
-    """Write the mean to OUTPUT_FILE, where one is given, and print that of each channel."""
+    """Write the mean to OUTPUT_FILE if it is given, and print the mean of each channel."""
     if len(arguments) not in (1, 2):
-        raise CaffeError("takes INPUT_DB and perhaps OUTPUT_FILE; got %d arguments" % len(arguments))
+        raise CaffeError("takes INPUT_DB and optionally OUTPUT_FILE; got %d arguments" % len(arguments))
     log("compute_image_mean.cpp:60", "Starting iteration")
     mean = image_mean(arguments[0])
     if len(arguments) == 2:
@@ -39,7 +39,7 @@ def image_mean(path):
         if total is None:
             total = np.zeros(image.shape)
         if image.shape != total.shape:
-            raise CaffeError("%s: record %s is %s, the ones before it %s; write the LMDB with -resize_width and "
+            raise CaffeError("%s: record %s has shape %s, those before it %s; write the LMDB with -resize_width and "
                              "-resize_height" % (path, key, image.shape, total.shape))
         total += image
         count += 1

@@ -13,18 +13,18 @@ from .flags import Flag, need_arguments
 USAGE = """ROOTFOLDER/ LISTFILE DB_NAME
 
 Each line of LISTFILE is a file's name below ROOTFOLDER, a space and a label (a whole number)."""
-BACKEND = Flag("backend", "lmdb", "data base to use; there is lmdb", ("lmdb",))
-FLAGS = [Flag("gray", False, "treat the images as gray ones"),
+BACKEND = Flag("backend", "lmdb", "database to use; only lmdb is supported", ("lmdb",))
+FLAGS = [Flag("gray", False, "treat the images as grayscale"),
          Flag("shuffle", False, "put the images in a random order"), BACKEND,
          Flag("resize_width", 0, "width that images are resized to"),
          Flag("resize_height", 0, "height that images are resized to"),
          Flag("check_size", False, "check that all images have the same size"),
          Flag("encoded", False, "keep the images encoded, as in their files"),
-         Flag("encode_type", "", "how to encode them: png, jpg, ... (default: as the file is)")]
+         Flag("encode_type", "", "encoding of the images: png, jpg, ... (default: that of the file)")]
 
 
 def run(flags, arguments):
-    """Write the LMDB; files that are no images are named and left out, as by Caffe."""
+    """Write the LMDB; files that are not images are logged and skipped, as in Caffe."""
     need_arguments(arguments, ("ROOTFOLDER/", "LISTFILE", "DB_NAME"))
     root, list_file, path = arguments
     if bool(flags.resize_width) != bool(flags.resize_height) or min(flags.resize_width, flags.resize_height) < 0:
@@ -64,20 +64,20 @@ def read_list(path):
 
 
 def _write(db, root, lines, flags):
-    """Put the images into the data base under keys in order of `lines`; returns how many."""
+    """Write the images to the database with keys in the order of `lines`; returns their number."""
     count, first = 0, None
     for number, (name, label) in enumerate(lines):
         path = root + name
         data = _read(path)
         image = decode_image(data, 1 if flags.gray else 3)
         if image is None:
-            log("io.cpp:83", "Could not open or find file %s, or it is no image" % path, "E")
+            log("io.cpp:83", "Could not open or find file %s, or it is not an image" % path, "E")
             continue
         if flags.resize_height:
             image = resize_image(image, flags.resize_height, flags.resize_width)
         first = first or image.shape
         if flags.check_size and image.shape != first:
-            raise CaffeError("-check_size: %s is %dx%dx%d (height, width, channels), the images before it %dx%dx%d; "
+            raise CaffeError("-check_size: %s is %dx%dx%d (height, width, channels), those before it are %dx%dx%d; "
                              "give -resize_height and -resize_width" % (path, *image.shape, *first))
         db.put("%08d_%s" % (number, name), make_datum(path, data, image, label, flags))
         count += 1
@@ -87,7 +87,7 @@ def _write(db, root, lines, flags):
 
 
 def _read(path):
-    """The bytes of a file, none where it cannot be read."""
+    """The bytes of a file, empty if it cannot be read."""
     try:
         with open(path, "rb") as f:
             return f.read()
@@ -105,10 +105,10 @@ def make_datum(path, data, image, label, flags):
 
 
 def _encoded(path, data, image, flags):
-    """The file's own bytes where they are what is wanted, else the image encoded."""
+    """The file's own bytes if they have the right encoding, else the image encoded."""
     own = os.path.splitext(path)[1].lstrip(".").lower()
     kind = flags.encode_type.lower() or own
     if not kind:
-        raise CaffeError("%s: its name does not tell how to encode the image; give -encode_type" % path)
+        raise CaffeError("%s: its extension does not give an encoding for the image; give -encode_type" % path)
     same = kind.replace("jpeg", "jpg") == own.replace("jpeg", "jpg")
     return data if same and not flags.gray and not flags.resize_height else encode_image(image, kind)

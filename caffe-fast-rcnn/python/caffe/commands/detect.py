@@ -15,7 +15,7 @@ INPUT is a .csv with the columns filename,ymin,xmin,ymax,xmax, a row for each wi
 a .txt with a file name a line, or an image.  OUTPUT is a .csv, or a .h5 (by pandas)."""
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 FLAGS = [*MODEL_FLAGS,
-         Flag("crop_mode", "selective_search", "where windows come from: list or selective_search",
+         Flag("crop_mode", "selective_search", "source of the windows: list or selective_search",
               ("list", "selective_search")),
          Flag("context_pad", 16, "pixels of context around a window, in the net's input")]
 
@@ -26,7 +26,7 @@ def run(flags, arguments):
     source, target = arguments
     need_file(source)
     if os.path.splitext(target)[1] not in (".csv", ".h5"):
-        raise CaffeError("%s: the output is a .csv or a .h5" % target)
+        raise CaffeError("%s: the output must be a .csv or .h5 file" % target)
     if target.endswith(".h5"):
         _pandas(target)
     from .. import Detector
@@ -49,7 +49,7 @@ def read_windows(path):
         reader = csv.DictReader(f)
         missing = [name for name in ("filename", *COORDINATES) if name not in (reader.fieldnames or ())]
         if missing:
-            raise CaffeError("%s: lacks the columns %s; its first line must name filename,%s"
+            raise CaffeError("%s: the columns %s are missing; its first line must name filename,%s"
                              % (path, ", ".join(missing), ",".join(COORDINATES)))
         windows = {}
         for row in reader:

@@ -1,4 +1,4 @@
-"""caffe device_query: what PyTorch says of the GPUs."""
+"""caffe device_query: the properties of the GPUs, from PyTorch."""
 import torch
 
 from ..common import CaffeError, log
@@ -6,7 +6,7 @@ from .flags import Flag
 from .model import gpus
 
 USAGE = "-gpu 0"
-FLAGS = [Flag("gpu", "0", "number of the GPU, several as 0,1, or all")]
+FLAGS = [Flag("gpu", "0", "GPU number, several as 0,1, or all")]
 
 # label as Caffe prints it: attribute of PyTorch's device properties
 PROPERTIES = {

@@ -10,7 +10,7 @@ USAGE = """NET IMAGE
 NET is a net prototxt; the name of IMAGE tells its kind: .png, .pdf, .svg, ..."""
 FLAGS = [Flag("rankdir", "LR", "direction of the graph: LR, RL, TB or BT", ("LR", "RL", "TB", "BT")),
          Flag("phase", "ALL", "phase whose layers are drawn: TRAIN, TEST or ALL", ("TRAIN", "TEST", "ALL")),
-         Flag("display_lrm", False, "say the layers' learning rate multipliers")]
+         Flag("display_lrm", False, "show the layers' learning rate multipliers")]
 
 
 def run(flags, arguments):
@@ -18,7 +18,7 @@ def run(flags, arguments):
     need_arguments(arguments, ("NET", "IMAGE"))
     model, image = arguments
     if "." not in image.rpartition("/")[2]:
-        raise CaffeError("%s: its name does not tell the kind of the picture; call it %s.png" % (image, image))
+        raise CaffeError("%s: its name has no extension for the image format; use %s.png" % (image, image))
     net = upgrade_net(read_text_proto(model, caffe_pb2.NetParameter()), model)
     phase = None if flags.phase == "ALL" else caffe_pb2.Phase.Value(flags.phase)
     from .. import draw

@@ -18,7 +18,7 @@ FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):
-    """Write the LMDBs: record n holds what the n-th image of all passes gave, under the key n in ten digits."""
+    """Write the LMDBs: record n has the features of the n-th image of all passes; its key is n in ten digits."""
     weights, model, blobs, paths, batches, device = _settings(arguments)
     use_device(device)
     net = Net(model, weights, common.TEST)
@@ -42,12 +42,12 @@ def _settings(arguments):
     weights, model, blobs, paths, batches, backend, *device = arguments
     blobs, paths = whole_list(blobs), whole_list(paths)
     if len(blobs) != len(paths):
-        raise CaffeError("%d blobs (%s) for %d data bases (%s); give one for each"
+        raise CaffeError("%d blobs (%s) for %d databases (%s); give one for each"
                          % (len(blobs), " ".join(blobs), len(paths), " ".join(paths)))
     if not batches.isdecimal() or not int(batches):
         raise CaffeError("NUM_BATCHES is %s; expected a whole number, 1 or more" % batches)
     if backend != "lmdb":
-        raise CaffeError("the data base type is %s; there is lmdb" % backend)
+        raise CaffeError("the database type is %s; only lmdb is supported" % backend)
     if device and device[0] not in ("CPU", "GPU"):
         raise CaffeError("the device is %s; expected CPU or GPU" % device[0])
     number = device[1].rpartition("=")[2] if len(device) == 2 else "0"
@@ -55,7 +55,7 @@ def _settings(arguments):
 
 
 def _extract(net, blobs, writers, batches):
-    """Run the batches; returns how many records each blob gave."""
+    """Run the batches; returns the number of records of each blob."""
     counts = [0] * len(blobs)
     for _ in range(batches):
         net.forward_from_to()
@@ -67,8 +67,8 @@ def _extract(net, blobs, writers, batches):
 
 
 def _datum(row):
-    """A Datum with the numbers of one image: axes (C, H, W), those that are missing of length 1."""
+    """A Datum with the values of one image: axes (C, H, W), where missing axes have length 1."""
     if row.ndim > 3:
-        raise CaffeError("a blob of %d axes does not fit a Datum, which has three for each image" % (row.ndim + 1))
+        raise CaffeError("a blob of %d axes does not fit a Datum, which has three axes for each image" % (row.ndim + 1))
     channels, height, width = (*row.shape, 1, 1, 1)[:3]
     return caffe_pb2.Datum(channels=channels, height=height, width=width, float_data=row.ravel().tolist())

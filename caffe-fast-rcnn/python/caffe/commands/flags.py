@@ -1,4 +1,4 @@
-"""Flags as Caffe's tools take them (gflags): -name value, --name=value; -name, -noname or -name=false of a switch."""
+"""Flags in the style of Caffe's tools (gflags): -name value, --name=value; switches: -name, -noname, -name=false."""
 from dataclasses import dataclass, field
 
 from ..common import CaffeError, set_log_level
@@ -6,7 +6,7 @@ from ..common import CaffeError, set_log_level
 
 @dataclass
 class Flag:
-    """A flag; the type of `default` is that of its values (bool: a switch)."""
+    """A flag; its values have the type of `default` (bool: a switch)."""
 
     name: str
     default: object
@@ -15,13 +15,13 @@ class Flag:
 
 
 class Flags(dict):
-    """The values by name, as attributes too."""
+    """A dict of the values by name, also available as attributes."""
 
     __getattr__ = dict.__getitem__
 
 
 # Those of glog that scripts give to every tool.
-LOG_FLAGS = [Flag("logtostderr", True, "write the log to stderr; it goes nowhere else"),
+LOG_FLAGS = [Flag("logtostderr", True, "write the log to stderr; this is the only output of the log"),
              Flag("alsologtostderr", True, "the same"),
              Flag("minloglevel", 0, "0: all lines of the log, 1: warnings and errors, 2: errors")]
 
@@ -60,7 +60,7 @@ def _split(item, known):
 
 def _value(flag, text):
     if text is None:
-        raise CaffeError("flag -%s lacks its value" % flag.name)
+        raise CaffeError("flag -%s has no value" % flag.name)
     if flag.choices and text not in flag.choices:
         raise CaffeError("-%s %s: expected %s" % (flag.name, text, " or ".join(flag.choices)))
     try:

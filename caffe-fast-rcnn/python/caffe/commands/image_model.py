@@ -1,4 +1,4 @@
-"""What classify and detect share: the flags of a model for images, and what they ask of Classifier and Detector."""
+"""Shared by classify and detect: the flags of an image model, and the arguments of Classifier and Detector."""
 import os
 
 import numpy as np
@@ -12,21 +12,22 @@ MODEL_FLAGS = [Flag("model_def", "", "deploy prototxt"),
                Flag("gpu", False, "run on the GPU"),
                Flag("mean_file", "", "mean image that is subtracted, .npy of (channels, height, width)"),
                Flag("input_scale", "", "factor of the input, after the mean is subtracted"),
-               Flag("raw_scale", 255.0, "factor of the image, before: images are read as numbers from 0 to 1"),
-               Flag("channel_swap", "2,1,0", "order of the channels; 2,1,0 makes BGR of RGB")]
+               Flag("raw_scale", 255.0,
+                    "factor of the image, before the mean is subtracted; images are read as values from 0 to 1"),
+               Flag("channel_swap", "2,1,0", "order of the channels; 2,1,0 converts RGB to BGR")]
 
 
 def use_mode(flags):
-    """GPU or CPU, as -gpu says."""
+    """Set GPU or CPU mode according to -gpu."""
     common.set_mode_gpu() if flags.gpu else common.set_mode_cpu()
     print("GPU mode" if flags.gpu else "CPU mode")
 
 
 def model_settings(flags):
-    """The keywords of Classifier and Detector."""
+    """The keyword arguments of Classifier and Detector."""
     for name in ("model_def", "pretrained_model"):
         if not flags[name]:
-            raise CaffeError("need -%s" % name)
+            raise CaffeError("the flag -%s is required" % name)
     settings = {"raw_scale": flags.raw_scale, "channel_swap": numbers(flags, "channel_swap") or None}
     if flags.mean_file:
         settings["mean"] = read_array(flags.mean_file)
@@ -40,7 +41,7 @@ def numbers(flags, name, kind=int):
     try:
         return [kind(part) for part in whole_list(flags[name])]
     except ValueError:
-        raise CaffeError("-%s %s: expected numbers with commas between them" % (name, flags[name])) from None
+        raise CaffeError("-%s %s: expected numbers separated by commas" % (name, flags[name])) from None
 
 
 def read_array(path):
@@ -53,6 +54,6 @@ def read_array(path):
 
 
 def need_file(path):
-    """CaffeError unless `path` is there."""
+    """Raise CaffeError unless `path` exists."""
     if not os.path.exists(path):
         raise CaffeError("%s: no such file" % path)

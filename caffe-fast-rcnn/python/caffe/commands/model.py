@@ -1,4 +1,4 @@
-"""What train, test and time share: the device of -gpu, and the net of -model, -phase, -level and -stage."""
+"""Shared by train, test and time: the device of -gpu, and the net of -model, -phase, -level and -stage."""
 import torch
 
 from .. import common
@@ -6,7 +6,7 @@ from ..common import CaffeError, log
 from ..net import Net
 from .flags import Flag, whole_list
 
-GPU = Flag("gpu", "", "number of the GPU, several as 0,1, or all; without it the CPU")
+GPU = Flag("gpu", "", "GPU number, several as 0,1, or all (default: CPU)")
 WEIGHTS = Flag("weights", "", "caffemodel to load, several as a,b")
 MODEL_FLAGS = [Flag("model", "", "net prototxt"), GPU,
                Flag("iterations", 50, "number of iterations to run"),

@@ -13,7 +13,7 @@ USAGE = """LOGFILE OUTPUT_DIR
 
 Writes <name of LOGFILE>.train and .test to OUTPUT_DIR, with the columns NumIters, Seconds, LearningRate and the
 outputs of the net."""
-FLAGS = [Flag("verbose", False, "say which files were written"), Flag("delimiter", ",", "what stands between columns")]
+FLAGS = [Flag("verbose", False, "print the names of the files written"), Flag("delimiter", ",", "column separator")]
 
 _PREFIX = re.compile(r"[IWEF](?P<year>\d{4})?(?P<month>\d\d)(?P<day>\d\d) (?P<time>[\d:]+\.\d+) +\d+ \S+\] ")
 _ITERATION = re.compile(r"Iteration (\d+)")
@@ -22,7 +22,7 @@ _OUTPUT = re.compile(r"(Train|Test) net output #\d+: (\S+) = (\S+)")
 
 
 def run(flags, arguments):
-    """Write both files; CaffeError when the log holds no training."""
+    """Write both files; CaffeError if the log contains no training."""
     need_arguments(arguments, ("LOGFILE", "OUTPUT_DIR"))
     log_file, folder = arguments
     delimiter = flags.delimiter.replace("\\t", "\t")
@@ -57,21 +57,21 @@ def parse_log(path):
             row["Seconds"] = (time - start).total_seconds()
             _enter(table, row, found.group(2), float(found.group(3)))
     if start is None:
-        raise CaffeError("%s: has no line 'Solving ...', with which the log of a training begins" % path)
+        raise CaffeError("%s: has no line 'Solving ...', which begins the log of a training" % path)
     for table in rows.values():
         _fill_first_rate(table)
     return rows
 
 
 def _enter(table, row, name, value):
-    """Enter an output into the last row of its iteration, else into a new one."""
+    """Add an output to the last row if it is of this iteration, else to a new row."""
     if not table or table[-1]["NumIters"] != row["NumIters"] or name in table[-1]:
         table.append({key: row[key] for key in ("NumIters", "Seconds", "LearningRate")})
     table[-1][name] = value
 
 
 def _fill_first_rate(table):
-    """The rate is logged after the first outputs, whose row has none yet: it takes that of the second."""
+    """Give the first row the rate of the second: the rate is logged after the first outputs."""
     if len(table) > 1:
         table[0]["LearningRate"] = table[1]["LearningRate"]
 

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGHUP do to a training run: stop it, write a snapshot, or nothing."""
+"""The effects of Ctrl-C and SIGHUP on a training run: stop it, write a snapshot, or none."""
 import signal
 
 from ..common import CaffeError
@@ -33,7 +33,7 @@ class SignalActions:
         self._received.add(self._effects[number])
 
     def __call__(self):
-        """"stop", "snapshot" or None: what the signals since the last call ask for; a stop comes first."""
+        """"stop", "snapshot" or None: the action for the signals since the last call; stop has priority."""
         for action in ("stop", "snapshot"):
             if action in self._received:
                 self._received.discard(action)

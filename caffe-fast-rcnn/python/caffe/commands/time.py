@@ -1,4 +1,4 @@
-"""caffe time: how long each layer's forward and backward take."""
+"""caffe time: measures the time of each layer's forward and backward."""
 from ..common import log
 from ..timer import Timer
 from .model import MODEL_FLAGS, load_net, phase_flag, use_device
@@ -8,7 +8,7 @@ FLAGS = [*MODEL_FLAGS, phase_flag("TRAIN")]
 
 
 def run(flags, _arguments):
-    """Time -iterations passes, after one that is not counted."""
+    """Time -iterations passes, after one warm-up pass."""
     use_device(flags.gpu)
     net = load_net(flags)
     log("caffe.cpp:366", "Performing Forward")
@@ -39,7 +39,7 @@ def _time_passes(net, iterations):
 
 
 def _milliseconds(run_layers, i):
-    """How long layer `i` takes, the work on the GPU included."""
+    """The time of layer `i`, including its work on the GPU."""
     timer = Timer()
     timer.start()
     run_layers(i, i)

@@ -16,8 +16,8 @@ USAGE = "-solver solver.prototxt"
 FLAGS = [Flag("solver", "", "solver prototxt"),
          Flag("snapshot", "", "solverstate to resume from"), WEIGHTS, GPU,
          Flag("level", 0, "network level"), Flag("stage", "", "network stages, as a,b"),
-         Flag("sigint_effect", "stop", "what Ctrl-C does: stop (after a snapshot), snapshot or none"),
-         Flag("sighup_effect", "snapshot", "what SIGHUP does: stop, snapshot or none")]
+         Flag("sigint_effect", "stop", "effect of Ctrl-C: stop (after a snapshot), snapshot or none"),
+         Flag("sighup_effect", "snapshot", "effect of SIGHUP: stop, snapshot or none")]
 
 
 def run(flags, _arguments):
@@ -37,7 +37,7 @@ def run(flags, _arguments):
 
 
 def _solver_param(flags):
-    """The solver of -solver with what -level, -stage and -weights say."""
+    """The solver of -solver with -level, -stage and -weights applied."""
     param = read_text_proto(flags.solver, caffe_pb2.SolverParameter())
     if flags.level:
         param.train_state.level = flags.level
@@ -55,7 +55,7 @@ def _devices(flags, param):
             common.set_device(param.device_id)
             common.set_mode_gpu()
         except CaffeError as e:
-            raise CaffeError("%s has solver_mode: GPU, which cannot be used (%s); say solver_mode: CPU there"
+            raise CaffeError("%s has solver_mode: GPU, which cannot be used (%s); set solver_mode: CPU there"
                              % (flags.solver, e)) from None
         chosen = [param.device_id]
     count = torch.cuda.device_count()

@@ -12,7 +12,7 @@ _ACTIONS = (None, "snapshot", "stop")
 
 @contextmanager
 def started(function, flags, param, devices):
-    """Within it, function(rank, uid, flags, param, devices, actions) runs in a process for each device but the first.
+    """Context manager: runs function(rank, uid, flags, param, devices, actions) in a process per device but the first.
 
     Gives the uid under which the processes join, None where one process is enough.
     """
@@ -37,7 +37,7 @@ def started(function, flags, param, devices):
 
 
 def take_rank(rank, count):
-    """Say which of how many processes this is."""
+    """Set the rank of this process and the number of processes."""
     common.set_solver_count(count)
     common.set_solver_rank(rank)
     common.set_multiprocess(True)
@@ -48,12 +48,12 @@ def _run_rank(function, rank, uid, flags, param, devices):
     with SignalActions(flags.sigint_effect, flags.sighup_effect) as actions:
         try:
             function(rank, uid, flags, param, devices, actions)
-        except CaffeError:      # which rank 0 meets, and tells, too
+        except CaffeError:      # rank 0 gets and reports the same error
             raise SystemExit(1) from None
 
 
 def join(solver, uid):
-    """The caffe.NCCL by which the solver shares its gradients with those of the other processes."""
+    """The caffe.NCCL that averages the gradients of the solver over the processes."""
     nccl = NCCL(solver, uid)
     nccl.bcast()
     solver.add_callback(nccl)
@@ -63,7 +63,7 @@ def join(solver, uid):
 
 
 def agreed(actions, nccl):
-    """An action function that gives all processes what any of them was asked for; a stop comes first."""
+    """An action function that gives all processes the action any of them received; stop has priority."""
     def ask():
         wanted = _ACTIONS.index(actions())
         asked = nccl.mean([wanted == number for number in range(len(_ACTIONS))])

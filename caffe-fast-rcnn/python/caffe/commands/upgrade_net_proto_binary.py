@@ -1,4 +1,4 @@
-"""caffe upgrade_net_proto_binary: a caffemodel of 2013 (V0) or 2014 (V1) in the present format."""
+"""caffe upgrade_net_proto_binary: converts a caffemodel of 2013 (V0) or 2014 (V1) to the current format."""
 from google.protobuf.message import DecodeError
 
 from ..common import CaffeError, log
@@ -13,7 +13,7 @@ FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):
-    """Write NEW_FILE, also where OLD_FILE is in the present format already."""
+    """Write NEW_FILE, even if OLD_FILE is already in the current format."""
     need_arguments(arguments, ("OLD_FILE", "NEW_FILE"))
     old, new = arguments
     net = _read(old)
@@ -30,7 +30,7 @@ def _read(path):
     except OSError as e:
         raise CaffeError("%s: cannot read this caffemodel: %s" % (path, e.strerror)) from None
     except DecodeError:
-        raise CaffeError("%s: not a caffemodel, or cut off; for a prototxt there is upgrade_net_proto_text"
+        raise CaffeError("%s: not a caffemodel, or truncated; use upgrade_net_proto_text for a prototxt"
                          % path) from None
     if not net.layer and not net.layers:
         raise CaffeError("%s: holds no layers: not a caffemodel" % path)

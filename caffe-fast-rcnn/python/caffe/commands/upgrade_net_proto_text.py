@@ -1,4 +1,4 @@
-"""caffe upgrade_net_proto_text: a net prototxt of 2013 (V0) or 2014 (V1) in the present format."""
+"""caffe upgrade_net_proto_text: converts a net prototxt of 2013 (V0) or 2014 (V1) to the current format."""
 from ..common import log
 from ..proto import caffe_pb2
 from ..util.files import read_text_proto, write_atomically
@@ -10,7 +10,7 @@ FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):
-    """Write NEW_FILE, also where OLD_FILE is in the present format already."""
+    """Write NEW_FILE, even if OLD_FILE is already in the current format."""
     need_arguments(arguments, ("OLD_FILE", "NEW_FILE"))
     old, new = arguments
     net = read_text_proto(old, caffe_pb2.NetParameter())
@@ -21,6 +21,6 @@ def run(_flags, arguments):
 
 
 def say_if_unchanged(before, after, path):
-    """Log that there was nothing to upgrade, as Caffe's tools do."""
+    """Log that there is nothing to upgrade, as Caffe's tools do."""
     if before == after:
         log("upgrade_net_proto_text.cpp:34", "File already in latest proto format: %s" % path, "W")

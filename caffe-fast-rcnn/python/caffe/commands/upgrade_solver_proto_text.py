@@ -1,4 +1,4 @@
-"""caffe upgrade_solver_proto_text: a solver prototxt with the number solver_type as one with the name type."""
+"""caffe upgrade_solver_proto_text: replaces the number solver_type in a solver prototxt by the name type."""
 from ..common import log
 from ..proto import caffe_pb2
 from ..util.files import read_text_proto, write_atomically
@@ -11,7 +11,7 @@ FLAGS: list[Flag] = []
 
 
 def run(_flags, arguments):
-    """Write NEW_FILE, also where OLD_FILE is in the present format already."""
+    """Write NEW_FILE, even if OLD_FILE is already in the current format."""
     need_arguments(arguments, ("OLD_FILE", "NEW_FILE"))
     old, new = arguments
     solver = read_text_proto(old, caffe_pb2.SolverParameter())

@@ -1,4 +1,4 @@
-"""MemoryData: images and labels that the program hands over, batch after batch."""
+"""MemoryData: a data layer for images and labels in memory, one batch per pass."""
 import numpy as np
 
 from ..layer import Layer, register

@@ -60,7 +60,7 @@ def datum_array(datum):
     if datum.encoded:
         image = decode_image(datum.data)
         if image is None:
-            raise CaffeError("a Datum is marked as encoded, but is no image")
+            raise CaffeError("a Datum is marked as encoded, but is not an image")
         return image.transpose(2, 0, 1)
     shape = datum.channels, datum.height, datum.width
     numbers = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)

@@ -1,4 +1,4 @@
-"""Datums in LMDB, Caffe's data base of images and features, by the package lmdb."""
+"""Datums in LMDB, Caffe's database of images and features, with the package lmdb."""
 import os
 
 from google.protobuf.message import DecodeError
@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 from ..common import CaffeError
 from ..proto import caffe_pb2
 
-_MAP_SIZE = 1 << 40     # bytes that a data base may grow to; no memory or disk is taken for it
+_MAP_SIZE = 1 << 40     # largest size of a database in bytes; this reserves no memory or disk space
 _BATCH = 1000           # records of a transaction, as Caffe's tools write them
 
 

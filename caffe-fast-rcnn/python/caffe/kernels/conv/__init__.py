@@ -1,1 +1,1 @@
-"""Convolution and deconvolution: a table of ways (convolution.py), and a file each."""
+"""Convolution and deconvolution: a table of ways (convolution.py), and one file per way."""

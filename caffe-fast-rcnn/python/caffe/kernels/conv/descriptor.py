@@ -1,4 +1,4 @@
-"""What a convolution is told apart from its tensors."""
+"""The parameters of a convolution other than its tensors."""
 from dataclasses import dataclass
 
 

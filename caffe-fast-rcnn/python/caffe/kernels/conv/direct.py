@@ -1,4 +1,4 @@
-"""Convolution by PyTorch's kernels: takes everything."""
+"""Convolution by PyTorch's kernels, for all arguments."""
 import torch
 
 from ..rounding import rounded

@@ -1,4 +1,4 @@
-"""Pooled regions times weights as rows: takes everything."""
+"""Pooled regions times weights as rows, for all arguments."""
 from ..linear import linear
 
 
