@@ -4,8 +4,6 @@ import sys
 from utils.errors import UserError
 from utils.progress import progress
 
-from datasets.ground_truth import object_rows
-
 
 def check_imdb(imdb):
     """Every problem of the images and annotations of an imdb, one line each: [] where all is well."""
@@ -31,7 +29,7 @@ def require_trainable(*imdbs):
 def tell_images_without_objects(imdb, roidb, share: float):
     """Print how many images have no ground truth in the roidb of an imdb, where these are more than `share` of them, or
     all: annotations in another form than they are read in look so."""
-    empty = [i for i, entry in enumerate(roidb) if not len(object_rows(entry))]
+    empty = [i for i, entry in enumerate(roidb) if not (entry["gt_classes"] > 0).any()]
     is_annotated = getattr(imdb, "annotated", True)         # a fork's imdb may not say it
     if is_annotated and empty and (len(empty) > share * len(roidb) or len(empty) == len(roidb)):
         print("%s: %d of %d images have no object, the first is %s; if this is not intended, correct their annotations"

@@ -8,14 +8,16 @@ import numpy as np
 from fast_rcnn.nms_wrapper import nms
 
 
-def class_dets(scores, pred_boxes, thresh):
+def class_dets(scores, pred_boxes, thresh, classes=None):
     """For each class (n, 5) float32 [x1 y1 x2 y2 score] of the rows that score above thresh; none of class 0.
 
     scores (R, K); pred_boxes (R, 4*K), class c in columns 4c .. 4c+3.
+    classes (R,): row r counts for classes[r] alone; None: for every class.
     """
     dets = [np.zeros((0, 5), np.float32)]
     for cls in range(1, scores.shape[1]):
-        inds = np.flatnonzero(scores[:, cls] > thresh)
+        high = scores[:, cls] > thresh
+        inds = np.flatnonzero(high if classes is None else high & (classes == cls))
         dets.append(np.column_stack((pred_boxes[inds, 4 * cls:4 * cls + 4], scores[inds, cls])).astype(np.float32))
     return dets
 
@@ -28,11 +30,3 @@ def high_scoring(scores, pred_boxes, thresh, nms_thresh):
     dets = [of_class[nms(of_class, nms_thresh)] for of_class in class_dets(scores, pred_boxes, thresh)]
     classes = np.repeat(np.arange(len(dets)), [len(of_class) for of_class in dets])
     return np.concatenate(dets)[:, :4], classes
-
-
-def own_class_dets(scores, pred_boxes, classes, thresh):
-    """R2: as class_dets, but row q counts for classes[q] alone, whose regressor made the box that was seen."""
-    own = np.full_like(scores, -np.inf)
-    rows = np.arange(len(classes))
-    own[rows, classes] = scores[rows, classes]
-    return class_dets(own, pred_boxes, thresh)

@@ -15,7 +15,7 @@ from fast_rcnn.class_names import class_columns, take_columns
 from fast_rcnn.config import cfg, check_cfg, get_output_dir
 from fast_rcnn.detections import DETECTIONS_FILE, save_detections
 from fast_rcnn.finite import FiniteCheck, require_finite
-from fast_rcnn.multi_stage import class_dets, high_scoring, own_class_dets
+from fast_rcnn.multi_stage import class_dets, high_scoring
 from fast_rcnn.nms_wrapper import nms
 
 
@@ -76,7 +76,7 @@ def _second_stage(net, im, im_scales, scores, pred_boxes, thresh, columns):
     reader = next(name for name, bottoms in net.bottom_names.items() if 'rois' in bottoms)
     outputs = net.forward(start=reader)
     found = take_columns(*_predict(net, outputs, boxes, im.shape), columns)
-    return own_class_dets(*found, classes, thresh)
+    return class_dets(*found, thresh, classes)    # whose regressor made the box that was seen
 
 
 def _passes(net, im, boxes, columns):

@@ -1,9 +1,9 @@
 """The Python layers at the two ends of the data's way: minibatches into the net, hard RoIs out of a pass over all."""
 import caffe
 import numpy as np
-import yaml
 from fast_rcnn.config import cfg, check_cfg
 from utils.errors import UserError
+from utils.python_layer import put, read_params
 
 from roi_data_layer import settings
 from roi_data_layer.blobs import draw_all, draw_rpn, draw_sampled, gt_rois, make_blobs
@@ -11,6 +11,7 @@ from roi_data_layer.ohem import Mined, hard_roi_inds, roi_losses
 from roi_data_layer.prefetch import Prefetch
 from roi_data_layer.sampler import ImageSampler
 
+EXAMPLE = "'num_classes': 21"     # of a param_str
 ROI_BLOBS = ("rois", "labels")
 BBOX_BLOBS = ("bbox_targets", "bbox_inside_weights", "bbox_outside_weights")
 RPN_BLOBS = ("im_info", "gt_boxes")
@@ -35,7 +36,7 @@ class RoIDataLayer(caffe.Layer):
 
     def setup(self, bottom, top):
         check_cfg("TRAIN")
-        self._num_classes = _num_classes(self)
+        self._num_classes = read_params(self, EXAMPLE)["num_classes"]
         self._tops = ("data",) + (RPN_BLOBS if cfg.TRAIN.HAS_RPN else _roi_arrays())
         _check_count(self, "top", top, self._tops)
         shapes = {"data": (cfg.TRAIN.IMS_PER_BATCH, 3, max(cfg.TRAIN.SCALES), cfg.TRAIN.MAX_SIZE), "im_info": (1, 3),
@@ -63,7 +64,7 @@ class RoIDataLayer(caffe.Layer):
         if self.gt_rois is not None and drawn.samples is not None:
             self.gt_rois.append(gt_rois(drawn, im_scales))
         for i, name in enumerate(self._tops):
-            _put(top[i], blobs[name])
+            put(top[i], blobs[name])
 
     def backward(self, top, propagate_down, bottom):
         pass
@@ -126,7 +127,7 @@ class OHEMDataLayer(caffe.Layer):
         if cfg.TRAIN.BATCH_SIZE < 1:
             raise UserError("TRAIN.BATCH_SIZE is %d, but mining must keep at least one RoI of each minibatch; set it "
                             "to the number of hard RoIs" % cfg.TRAIN.BATCH_SIZE)
-        self._arrays, shapes = _roi_arrays(), _roi_shapes(_num_classes(self))
+        self._arrays, shapes = _roi_arrays(), _roi_shapes(read_params(self, EXAMPLE)["num_classes"])
         self._iteration = 0
         _check_count(self, "bottom", bottom, ("cls_prob", "bbox_pred") + self._arrays)
         _check_count(self, "top", top, [name + "_hard" for name in self._arrays])
@@ -150,7 +151,7 @@ class OHEMDataLayer(caffe.Layer):
         if self.mined is not None:
             self.mined.append(Mined(loss, hard_inds, rois[hard_inds], labels[hard_inds]))
         for i, array in enumerate(arrays):
-            _put(top[i], array[hard_inds])
+            put(top[i], array[hard_inds])
 
     def backward(self, top, propagate_down, bottom):
         pass
@@ -166,26 +167,8 @@ def _roi_shapes(num_classes):
     return {"rois": (1, 5), "labels": (1,), **dict.fromkeys(BBOX_BLOBS, (1, 4 * num_classes))}
 
 
-def _num_classes(layer):
-    """num_classes in the layer's param_str ("'num_classes': 21", YAML or JSON; param_str_ in older pycaffe)."""
-    text = getattr(layer, "param_str", None) or getattr(layer, "param_str_", "")
-    try:
-        classes = int(str(yaml.safe_load(text)["num_classes"]))
-    except (yaml.YAMLError, TypeError, KeyError, ValueError):
-        raise UserError("%s: param_str must be like 'num_classes': 21, got %r" % (type(layer).__name__, text)) from None
-    if classes < 2:
-        raise UserError("%s: num_classes in param_str is %d; expected 2 or more, with the background"
-                        % (type(layer).__name__, classes))
-    return classes
-
-
 def _check_count(layer, side, blobs, names):
     if len(blobs) != len(names):
         raise UserError("%s has %d %ss, expected %d with TRAIN.BBOX_REG %s and TRAIN.HAS_RPN %s: %s; change the "
                         "prototxt or the settings" % (type(layer).__name__, len(blobs), side, len(names),
                                                           cfg.TRAIN.BBOX_REG, cfg.TRAIN.HAS_RPN, ", ".join(names)))
-
-
-def _put(blob, array):
-    blob.reshape(*array.shape)
-    blob.data[...] = array

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-
-from roi_data_layer.greedy_nms import greedy_nms
+from nms.cpu_nms import greedy_nms
 
 EPS = np.finfo(np.float64).eps  # least probability, as in the original: no classification loss above 36.04
 

@@ -5,9 +5,10 @@ import numpy.random as npr
 from fast_rcnn.bbox_transform import bbox_transform
 from fast_rcnn.config import cfg
 from utils.cython_bbox import bbox_overlaps
+from utils.python_layer import put
 
 from rpn.generate_anchors import shifted_anchors
-from rpn.layer_io import objects_of, put, read_anchors
+from rpn.layer_io import objects_of, read_anchors
 
 
 class AnchorTargetLayer(caffe.Layer):

@@ -4,10 +4,11 @@ import numpy as np
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
 from fast_rcnn.config import cfg
 from fast_rcnn.finite import NotFiniteError
-from roi_data_layer.greedy_nms import greedy_nms
+from nms.cpu_nms import greedy_nms
+from utils.python_layer import put
 
 from rpn.generate_anchors import shifted_anchors
-from rpn.layer_io import put, read_anchors
+from rpn.layer_io import read_anchors
 
 
 class ProposalLayer(caffe.Layer):

@@ -8,8 +8,9 @@ from roi_data_layer import settings
 from roi_data_layer.blobs import expand_targets
 from roi_data_layer.sampling import all_rois, sample_rois
 from utils.cython_bbox import bbox_overlaps
+from utils.python_layer import put, read_params
 
-from rpn.layer_io import objects_of, put, read_params
+from rpn.layer_io import objects_of
 
 
 class ProposalTargetLayer(caffe.Layer):
@@ -31,7 +32,7 @@ class ProposalTargetLayer(caffe.Layer):
     gt_rois = None
 
     def setup(self, bottom, top):
-        num_classes = int(read_params(self, "'num_classes': 21")["num_classes"])
+        num_classes = read_params(self, "'num_classes': 21")["num_classes"]
         self._box_classes = 2 if cfg.TRAIN.AGNOSTIC else num_classes
         self._iteration = 0
         for i, columns in enumerate((5, None) + (4 * self._box_classes,) * 3):

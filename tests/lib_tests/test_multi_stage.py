@@ -1,6 +1,6 @@
 """The parts of multi-stage regression: by hand and against naive loops."""
 import numpy as np
-from fast_rcnn.multi_stage import class_dets, high_scoring, own_class_dets
+from fast_rcnn.multi_stage import class_dets, high_scoring
 
 SCORES = np.array([[.5, .3, .2], [.1, .85, .05], [.1, .8, .1], [.2, .1, .7]], np.float32)  # (4 boxes, 3 classes)
 BOXES = np.tile(np.arange(4, dtype=np.float32)[:, np.newaxis] * 100, (1, 12)) + np.tile([0, 0, 19, 9], 3) \
@@ -44,9 +44,9 @@ def test_nothing_scores_high():
 
 
 def test_a_box_counts_only_for_the_class_it_was_moved_for():
-    none, first, second = own_class_dets(SCORES, BOXES, np.array([1, 2, 1, 2]), 0.04)
+    none, first, second = class_dets(SCORES, BOXES, 0.04, np.array([1, 2, 1, 2]))
     assert len(none) == 0
     np.testing.assert_array_equal(first[:, 4], np.float32([.3, .8]))
     np.testing.assert_array_equal(second, np.float32([[102, 102, 121, 111, .05], [302, 302, 321, 311, .7]]))
-    assert [len(dets) for dets in own_class_dets(SCORES, BOXES, np.array([1, 2, 1, 2]), 0.06)] == [0, 2, 1]
+    assert [len(dets) for dets in class_dets(SCORES, BOXES, 0.06, np.array([1, 2, 1, 2]))] == [0, 2, 1]
     assert (SCORES[0] == np.float32([.5, .3, .2])).all()

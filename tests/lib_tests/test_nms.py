@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from fast_rcnn.nms_wrapper import nms
 from nms.cpu_nms import cpu_nms
+from roi_data_layer.ohem import select_hard
 from support.reference import lib_case
 
 CASES = ["random", "clustered", "exact", "duplicates", "duplicates_same_score", "ties12", "ties200", "all_equal",
@@ -72,3 +73,12 @@ def test_wrapper_and_argument_checks():
     assert nms(np.zeros((0, 5), np.float32), 0.5) == [] == nms([], 0.5)
     with pytest.raises(ValueError, match=r"shape \(n, 5\), got \(2, 4\)"):
         cpu_nms(dets[:, :4], 0.5)
+
+
+@pytest.mark.parametrize("per_class", [True, False])
+def test_hard_rois_that_overlap_by_exactly_the_threshold_stay_as_detections_do(per_class):
+    """0.7 of the setting is a double, and a float32 IoU of 0.7 below it: the selection took it for reached."""
+    rois = np.array([[0, 0, 0, 9, 9], [0, 0, 0, 9, 6], [0, 0, 0, 9, 7]], np.float32)
+    loss, labels = np.array([3.0, 2.0, 1.0]), np.ones(3, np.float32)
+    assert select_hard(loss, rois, labels, 3, 0.7, per_class).tolist() == [0, 1]
+    assert cpu_nms(np.column_stack([rois[:, 1:], loss]), 0.7) == [0, 1]

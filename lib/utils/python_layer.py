@@ -1,0 +1,45 @@
+"""What Python layers share: settings in, arrays out."""
+import math
+
+import yaml
+
+from utils.errors import UserError
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# {key of a param_str: (what is expected, whether a value is that)}
+PARAMS = {
+    "feat_stride": ("a number above 0, pixels", lambda v: _is_number(v) and v > 0),
+    "num_classes": ("2 or more classes, an int, with the background", lambda v: type(v) is int and v >= 2),
+    "allowed_border": ("a number of pixels", _is_number),
+    "scales": ("a list of numbers above 0",
+               lambda v: isinstance(v, (list, tuple)) and len(v) > 0 and all(_is_number(s) and s > 0 for s in v)),
+}
+
+
+def read_params(layer, example):
+    """The mapping in a layer's param_str ("'feat_stride': 16", YAML or JSON; param_str_ in older pycaffe).
+
+    example: a param_str with the key that must be there, for the error.
+    """
+    text = getattr(layer, "param_str", None) or getattr(layer, "param_str_", "")
+    try:
+        params = yaml.safe_load(text)
+    except yaml.YAMLError:
+        params = None
+    if not isinstance(params, dict) or not set(yaml.safe_load(example)) <= set(params):
+        raise UserError("%s: param_str must be like %s, got %r" % (type(layer).__name__, example, text))
+    for key, (expected, holds) in PARAMS.items():
+        if key in params and not holds(params[key]):
+            raise UserError("%s: %s in param_str is %r; expected %s"
+                            % (type(layer).__name__, key, params[key], expected))
+    return params
+
+
+def put(blob, array):
+    """Give a blob an array's shape and numbers."""
+    blob.reshape(*array.shape)
+    blob.data[...] = array
