@@ -279,7 +279,8 @@ def check_schedule(solver_param, max_iters):
     ends = solver_param.lr_policy == "poly" and solver_param.power
     if ends and max_iters is not None and max_iters > solver_param.max_iter:
         raise UserError("the solver's lr_policy poly ends at its max_iter, %d, before the %d iterations requested; "
-                        "set max_iter to %d in the solver, or request fewer" % (solver_param.max_iter, max_iters, max_iters))
+                        "set max_iter to %d in the solver, or request fewer"
+                        % (solver_param.max_iter, max_iters, max_iters))
 
 
 def check_settings(net_param):

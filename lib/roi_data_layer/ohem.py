@@ -35,7 +35,10 @@ class Mining:
 
 
 class Mined(NamedTuple):
-    """The result of mining in a pass: loss (R,) of all RoIs; indices (B,), rois (B, 5) and labels (B,) of the hard ones."""
+    """The result of mining in a pass.
+
+    loss (R,) of all RoIs; indices (B,), rois (B, 5) and labels (B,) of the hard ones.
+    """
 
     loss: np.ndarray
     hard_inds: np.ndarray
