@@ -83,12 +83,12 @@ def test_images_of_two_sizes_and_a_data_base_that_is_there_are_refused(run_caffe
     Image.new("RGB", (5, 5)).save(folder / "c.png")
     (folder / "two.txt").write_text("a.png 0\nc.png 1\n")
     code, _, err = run_caffe("convert_imageset", "-check_size", "%s/" % folder, folder / "two.txt", folder / "db")
-    assert code == 1 and "c.png is 5x5x3 (height, width, channels), the images before it 6x8x3" in err
+    assert code == 1 and "c.png is 5x5x3 (height, width, channels), those before it are 6x8x3" in err
     assert run_caffe("convert_imageset", "%s/" % folder, folder / "two.txt", folder / "two")[0] == 0
     code, _, err = run_caffe("convert_imageset", "%s/" % folder, folder / "two.txt", folder / "two")
     assert code == 1 and "exists already; remove it" in err
     code, _, err = run_caffe("compute_image_mean", folder / "two")
-    assert code == 1 and "record 00000001_c.png is (3, 5, 5), the ones before it (3, 6, 8)" in err
+    assert code == 1 and "record 00000001_c.png has shape (3, 5, 5), those before it (3, 6, 8)" in err
 
 
 @pytest.mark.parametrize("flags", [(), ("-encoded",)])

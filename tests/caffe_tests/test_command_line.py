@@ -73,7 +73,7 @@ MISTAKES = [
     ("parse_log none.log .", "none.log: cannot read this log"),
     ("parse_log net.prototxt .", "has no line 'Solving ...'"),
     ("classify none.jpg out.npy", "none.jpg: no such file"),
-    ("detect net.prototxt out.txt", "out.txt: the output is a .csv or a .h5"),
+    ("detect net.prototxt out.txt", "out.txt: the output must be a .csv or .h5 file"),
 ]
 
 

@@ -99,7 +99,7 @@ def test_processes_may_change_and_with_them_iter_size(tmp_path):
 
 def test_weights_that_a_solver_names_are_refused(tmp_path):
     """They were loaded, with their classes in any order, while the log said that the net began from its fillers."""
-    with pytest.raises(UserError, match="weights names a.caffemodel; take it out.* --weights"):
+    with pytest.raises(UserError, match="weights names a.caffemodel; remove it.* --weights"):
         train_small(tmp_path, max_iters=2, solver=SOLVER + ' weights: "a.caffemodel"')
 
 

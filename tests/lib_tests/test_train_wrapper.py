@@ -67,7 +67,7 @@ def test_the_rate_falls_once_after_a_fraction_of_the_iterations(tmp_path, capfd,
 
 
 @pytest.mark.parametrize("fraction, policy, message", [(1.0, "step", "STEP_FRACTION is 1.0; expected"), (-0.5, "step", "is -0.5"),
-                                                      (0.5, "fixed", "goes with lr_policy step; the solver has fixed")])
+                                                      (0.5, "fixed", "needs lr_policy step; the solver has fixed")])
 def test_a_step_fraction_that_means_nothing_is_refused(tmp_path, fraction, policy, message):
     solver = STEPS.replace('"step"', '"%s"' % policy)
     with pytest.raises(UserError, match=message):
@@ -244,7 +244,7 @@ def test_resume_from_what_is_no_state_is_refused(tmp_path):
         train_small(tmp_path, max_iters=4, resume=state.with_suffix(".caffemodel"))
     arrays = tmp_path / "output" / "small_iter_2.resume.npz"
     arrays.write_bytes(arrays.read_bytes()[:-100])
-    with pytest.raises(UserError, match="small_iter_2.resume.npz is no resume state"):
+    with pytest.raises(UserError, match="small_iter_2.resume.npz is not a resume state"):
         train_small(tmp_path, max_iters=4, resume=state)
     os.remove(arrays)
     assert last_state(tmp_path / "output") is None
