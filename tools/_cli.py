@@ -13,7 +13,8 @@ import caffe
 import numpy as np
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from training.record import describe_run, plain, write_record
-from utils import progress
+from utils import caffe_extensions, progress
+from utils.caffe_extensions import CaffeError, LostProcess
 from utils.errors import UserError
 
 # Seconds: rank 0 meets most mistakes of the others too, and tells them; then torchrun ends the others before they do.
@@ -81,17 +82,17 @@ def run(main):
 
     So do errors of the machine and of files that the user named; other OSErrors keep their traceback.
     """
-    caffe.keep_freed_memory()
+    caffe_extensions.keep_freed_memory()
     try:
         main()
         sys.stdout.flush()
-    except caffe.LostProcess as e:
-        if not e.ranks or caffe.solver_rank() == e.first_left:      # one of those that are left says it for all
+    except LostProcess as e:
+        if not e.ranks or caffe_extensions.solver_rank() == e.first_left:  # one of those that are left says it
             _complain("error: %s" % e)
         sys.stdout.flush()
         os._exit(1)     # the usual way out may wait for what the lost process was to send
-    except (UserError, caffe.CaffeError) as e:
-        if caffe.solver_rank():
+    except (UserError, CaffeError) as e:
+        if caffe_extensions.solver_rank():
             time.sleep(RANK_0_FIRST)
         _complain("error: %s" % ' '.join(str(e).split()))
         sys.exit(1)
@@ -120,9 +121,7 @@ def take_rank():
     """Under torchrun, tell caffe which of how many processes this is; only rank 0 speaks."""
     count, rank = int(os.environ.get('WORLD_SIZE', 1)), int(os.environ.get('RANK', 0))
     if count > 1:
-        caffe.set_solver_count(count)
-        caffe.set_solver_rank(rank)
-        caffe.set_multiprocess(True)
+        caffe_extensions.take_rank(count, rank)
     if rank:
         sys.stdout = open(os.devnull, 'w', encoding='utf-8')
         progress.hidden = True
@@ -141,9 +140,9 @@ def configure(args):
 def use_device(args):
     """Run on the GPU or CPU of --gpu, multiply as --precision says."""
     if args.deterministic:
-        caffe.set_deterministic()
+        caffe_extensions.set_deterministic()
     _set_mode(args.gpu)
-    caffe.set_precision(args.precision)
+    caffe_extensions.set_precision(args.precision)
     print("Precision: %s" % args.precision, flush=True)
 
 
@@ -157,7 +156,7 @@ def _set_mode(gpu):
     try:
         caffe.set_device(cfg.GPU_ID)
         caffe.set_mode_gpu()
-    except caffe.CaffeError as e:
+    except CaffeError as e:
         raise UserError("--gpu %s cannot be used (%s); --gpu cpu runs without a GPU" % (gpu, e)) from e
 
 
@@ -165,7 +164,7 @@ def seed(fresh=False):
     """Seed numpy and Caffe with cfg.RNG_SEED, or with a fresh number, which is put there."""
     if fresh:
         cfg.RNG_SEED = int.from_bytes(os.urandom(4), 'little')
-        cfg.RNG_SEED = int(caffe.NCCL(None, caffe.NCCL.new_uid()).mean([cfg.RNG_SEED])[0])     # the same in all
+        cfg.RNG_SEED = int(caffe_extensions.join().mean([cfg.RNG_SEED])[0])     # the same in all
     np.random.seed(cfg.RNG_SEED)
     caffe.set_random_seed(cfg.RNG_SEED)
     print("Seed: %d" % cfg.RNG_SEED, flush=True)

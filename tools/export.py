@@ -13,10 +13,10 @@ import os
 import _classes
 import _cli
 import _nets
-import caffe.export
+from utils.caffe_extensions import exporters
 from utils.errors import UserError
 
-WRITERS = {"onnx": (caffe.export.to_onnx, ".onnx"), "torch": (caffe.export.to_torch, ".pth")}
+WRITERS = {"onnx": ("to_onnx", ".onnx"), "torch": ("to_torch", ".pth")}     # of caffe.export
 
 
 def parse_args():
@@ -57,7 +57,7 @@ def metadata(caffemodel, classes):
 
 def compare(net, path, num_rois, tolerance):
     """Print how far each output of the file is from the net's; UserError above the tolerance."""
-    differences = caffe.export.largest_differences(net, path, _nets.random_inputs(net, num_rois))
+    differences = exporters().largest_differences(net, path, _nets.random_inputs(net, num_rois))
     for name, (difference, largest) in differences.items():
         print("%s: largest difference %.2g, largest value %.2g" % (name, difference, largest))
     far = [name for name, (difference, largest) in differences.items() if not difference <= tolerance * largest]
@@ -71,7 +71,7 @@ def main():
     check_args(args)
     classes = _classes.net_classes(args.caffemodel, args.classes)
     net, _ = _nets.load_test_net(args.prototxt, args.caffemodel, classes)
-    write, _ = WRITERS[args.to]
+    write = getattr(exporters(), WRITERS[args.to][0])
     source = write(net, args.out, metadata(args.caffemodel, classes))
     print("Wrote %s%s" % (args.out, " and %s" % source if source else ""))
     compare(net, args.out, args.num_rois, args.tolerance)

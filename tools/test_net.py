@@ -12,6 +12,7 @@ from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import test_net
+from utils.caffe_extensions import solver_rank
 
 
 def parse_args():
@@ -60,7 +61,7 @@ def main():
     net.name = name
     test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis,
              classes=classes)
-    if caffe.solver_rank():
+    if solver_rank():
         return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,
                     caffemodel_hash=file_hash(args.caffemodel),

@@ -20,7 +20,6 @@ import time
 from collections import namedtuple
 
 import _cli
-import caffe
 from datasets.content_hash import file_hash
 from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
@@ -30,6 +29,7 @@ from training.folder_lock import only_training_in
 from training.identity import identify
 from training.record import RECORD, describe_run, read_record, write_record
 from training.run_folder import begun, drop_previous, require_own_folder
+from utils.caffe_extensions import join
 from utils.errors import UserError
 from utils.launch import call
 from utils.whole_file import whole_file
@@ -203,7 +203,7 @@ def main():
     folder = models_folder(args.net_name)
     run = Alternation(args, folder, stages_of(folder, args.iters))
     os.makedirs(run.output_dir(), exist_ok=True)
-    with only_training_in(run.output_dir(), caffe.NCCL(None, caffe.NCCL.new_uid())):
+    with only_training_in(run.output_dir(), join()):
         run.begin()
         final = run.run_stages()
         print("Wrote snapshot to: %s" % final, flush=True)

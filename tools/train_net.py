@@ -6,7 +6,6 @@ import time
 from collections import namedtuple
 
 import _cli
-import caffe
 from datasets.check import require_trainable
 from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, get_output_dir
@@ -15,6 +14,7 @@ from fast_rcnn.train import get_training_roidb, train_net
 from training.fitting import snapshot_prefix
 from training.record import RECORD, read_record
 from training.run_folder import Run
+from utils.caffe_extensions import join, solver_rank
 from utils.errors import UserError
 
 WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
@@ -76,7 +76,7 @@ def main():
     require_trainable(*parts)
     output_dir = get_output_dir(imdb)
     print("Output will be saved to %s" % output_dir, flush=True)
-    with caffe.NCCL(None, caffe.NCCL.new_uid()).root_first():   # which leaves its caches to the other processes
+    with join().root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
     paths = {'imdb': args.imdb, 'solver': args.solver, 'weights': args.weights}
@@ -85,7 +85,7 @@ def main():
     keys = [part.source_key() for part in parts]
     run = Run(None if None in keys else '+'.join(keys), args.overwrite, args.rand, facts, paths)
     models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, args.resume, imdb.classes, run)
-    if caffe.solver_rank():
+    if solver_rank():
         return
     begun = read_record(output_dir)
     _cli.record_run(os.path.join(output_dir, RECORD), start, identity=begun['identity'], conditions=begun['conditions'],

@@ -28,6 +28,10 @@ def _made_by(net, blob_name):
     return "" if layer is None else " of layer %s" % layer
 
 
+def _name(net):
+    return getattr(net, "name", "")     # pycaffe's nets have one when it was given to them
+
+
 def weights_not_finite(net) -> str:
     """Name of the first layer of `net` with a weight that is not finite; '' if there is none."""
     for name, blobs in getattr(net, "params", {}).items():
@@ -39,7 +43,7 @@ def weights_not_finite(net) -> str:
 def require_finite(net, *arrays):
     """Raise NotFiniteError, naming the first such blob, if one of the arrays, results of `net`, is not finite."""
     if not all(np.isfinite(array).all() for array in arrays):
-        raise NotFiniteError("net %s: %s; %s" % (net.name, where_not_finite(net) or "its results are not finite",
+        raise NotFiniteError("net %s: %s; %s" % (_name(net), where_not_finite(net) or "its results are not finite",
                                                  REMEDY))
 
 
@@ -61,5 +65,5 @@ class FiniteCheck:
                 raise NotFiniteError("the results are finite")
         except NotFiniteError as e:
             weights = "layer %s has weights that are not finite, and " % self._broken if self._broken else ""
-            raise UserError("net %s, image %s: %s%s; %s" % (self._net.name, path, weights,
+            raise UserError("net %s, image %s: %s%s; %s" % (_name(self._net), path, weights,
                                                             where_not_finite(self._net) or e, REMEDY)) from e

@@ -1,11 +1,11 @@
 """Testing a Fast R-CNN net: boxes of one image (im_detect), its detections, detections of an image set (test_net)."""
 import os
 
-import caffe
 import cv2
 import numpy as np
 from datasets.check import tell_images_without_objects
 from utils.blob import Scaling, im_list_to_blob, prep_im_for_blob, read_image
+from utils.caffe_extensions import join
 from utils.errors import UserError
 from utils.progress import progress
 
@@ -185,7 +185,7 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
     check_cfg('TEST')
     columns = None if classes is None else class_columns(classes, imdb.classes, net.name, imdb.name)
     output_dir = get_output_dir(imdb, net)
-    nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
+    nccl = join()
     with nccl.root_first():
         roidb = imdb.gt_roidb() if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
     tell_images_without_objects(imdb, roidb, share=1)

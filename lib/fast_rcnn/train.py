@@ -21,6 +21,8 @@ from training.record import describe_run, read_record
 from training.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
 from training.run_folder import Run, begun, choose_state, drop_previous, record_folder
 from training.stop_signals import StopSignals
+from utils import caffe_extensions
+from utils.caffe_extensions import LostProcess
 from utils.errors import UserError
 from utils.progress import progress
 
@@ -71,7 +73,7 @@ def train_net(solver_prototxt, roidb, output_dir, pretrained_model=None, max_ite
     this = identify(net_param, solver_param, run.data_key or roidb_key(roidb), classes, cfg.RNG_SEED, pretrained_model)
     conditions = conditions_of(max_iters, solver_param, run.paths)
     os.makedirs(output_dir, exist_ok=True)
-    nccl = caffe.NCCL(None, caffe.NCCL.new_uid())
+    nccl = caffe_extensions.join()
     with only_training_in(output_dir, nccl):
         prefix = snapshot_prefix(solver_param, cfg.TRAIN.SNAPSHOT_INFIX)
         state, this = choose_state(output_dir, prefix, this, resume, run)
@@ -134,10 +136,10 @@ class SolverWrapper:
         """Train up to iteration max_iters, with a snapshot every cfg.TRAIN.SNAPSHOT_ITERS and at the end.
 
         Ctrl-C and SIGTERM, to any process, finish the iteration, snapshot, and exit with 130 or 143.  A process that
-        ends leaves a snapshot too, and a caffe.LostProcess.  Returns the snapshots' paths.
+        ends leaves a snapshot too, and a LostProcess.  Returns the snapshots' paths.
         """
         paths, agreed, solver, every = [], None, self.solver, cfg.TRAIN.SNAPSHOT_ITERS
-        caffe.log("Solving %s" % self._net_name)    # the line from which log parsers count seconds
+        caffe_extensions.log("Solving %s" % self._net_name)    # the line from which log parsers count seconds
         with StopSignals(patient=self._nccl.count > 1) as stop, self._rescued():
             for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
                 self._iterate()
@@ -170,14 +172,14 @@ class SolverWrapper:
         start = self.solver.iter
         try:
             yield
-        except caffe.LostProcess as e:
+        except LostProcess as e:
             if self._nccl.rank != e.first_left or self.solver.iter == start:
                 raise
             stem = self._write_snapshot()
             if e.ranks:     # else others may be left that write too
                 drop_other_states(self.solver_param.snapshot_prefix, stem)
-            raise caffe.LostProcess("%s; %d iterations are done, go on with --resume %s%s"
-                                    % (e, self.solver.iter, stem, STATE), e.ranks) from e
+            raise LostProcess("%s; %d iterations are done, go on with --resume %s%s"
+                              % (e, self.solver.iter, stem, STATE), e.ranks) from e
 
     def snapshot(self):
         """Write <prefix>[_<SNAPSHOT_INFIX>]_iter_<n>.caffemodel and the state to resume from; returns its path.

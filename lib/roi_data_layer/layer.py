@@ -2,6 +2,7 @@
 import caffe
 import numpy as np
 from fast_rcnn.config import cfg, check_cfg
+from utils import caffe_extensions
 from utils.errors import UserError
 from utils.python_layer import put, read_params
 
@@ -93,8 +94,8 @@ class RoIDataLayer(caffe.Layer):
         draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_all if cfg.TRAIN.USE_OHEM else draw_sampled
         sampling = settings.sampling()
         drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._scaling.sizes, sampling,
-                      self._sampler.rng) for _ in range(caffe.solver_count())]
-        return drawn[caffe.solver_rank()], self._sampler.state()
+                      self._sampler.rng) for _ in range(caffe_extensions.solver_count())]
+        return drawn[caffe_extensions.solver_rank()], self._sampler.state()
 
     def _make(self, drawn_and_state):
         return make_blobs(drawn_and_state[0], self._num_classes, self._scaling, self._inside_weights)

@@ -1,12 +1,12 @@
 """The conditions of a run: settings that may change when it is resumed. Changes are logged."""
-import caffe
 from fast_rcnn.config import cfg
+from utils.caffe_extensions import device_name, precision, solver_count
 
 
 def conditions_of(iterations, solver_param, paths):
     """{name: value}; paths: {name: path} of the files a run was started with, None if not given."""
-    return {"iterations": iterations, "processes": caffe.solver_count(), "iter_size": solver_param.iter_size,
-            "device": caffe.device_name(), "precision": caffe.precision(), "display": solver_param.display,
+    return {"iterations": iterations, "processes": solver_count(), "iter_size": solver_param.iter_size,
+            "device": device_name(), "precision": precision(), "display": solver_param.display,
             "snapshot interval": cfg.TRAIN.SNAPSHOT_ITERS, **paths}
 
 

@@ -16,7 +16,7 @@ LOCK = ".lock"
 def only_training_in(folder, nccl):
     """Lock `folder` in rank 0 for all processes of a run; UserError in all of them if another training has it.
 
-    nccl: the caffe.NCCL that joins the processes.  A message is printed if the file system has no locks.
+    nccl: what joins them (utils.caffe_extensions.join).  A message is printed if the file system has no locks.
     """
     lock, error = None, None
     if nccl.rank == 0:

@@ -14,9 +14,9 @@ import hashlib
 import json
 import os
 
-import caffe
 from datasets.content_hash import file_hash
 from fast_rcnn.config import changed_settings
+from utils.caffe_extensions import solver_count
 
 from training.record import plain
 
@@ -48,7 +48,7 @@ def identify(net_param, solver_param, data_key, classes, seed, weights):
             "net": _digest(net_param.SerializeToString(deterministic=True)),
             "solver": _digest(json.dumps(_counted_fields(solver_param)).encode()),
             "settings": settings, "iter_size": solver_param.iter_size,
-            "minibatches": solver_param.iter_size * caffe.solver_count(),
+            "minibatches": solver_param.iter_size * solver_count(),
             "seed": seed, "start": file_hash(weights) if weights else None}
 
 

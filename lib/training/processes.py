@@ -5,14 +5,15 @@ to stop, and the figures of the log.
 """
 import caffe
 import numpy as np
+from utils import caffe_extensions
 
 from training.stop_signals import STOPPING
 
 
 def share_gradients(solver):
-    """Have a solver, fed and restored, share weights now and gradients from now on; returns the caffe.NCCL."""
-    nccl = caffe.NCCL(solver, caffe.NCCL.new_uid())
-    if caffe.solver_count() > 1:
+    """Have a solver, fed and restored, share weights now and gradients from now on; returns what binds them."""
+    nccl = caffe_extensions.join(solver)
+    if nccl.count > 1:
         nccl.bcast()
         solver.add_callback(nccl)
         if solver.param.layer_wise_reduce:
@@ -25,8 +26,8 @@ def seed_iteration(seed, iteration):
 
     They follow from seed, iteration and rank alone, so that a snapshot of one process resumes them all.
     """
-    if caffe.solver_count() > 1:
-        words = np.random.SeedSequence([seed, iteration, caffe.solver_rank()]).generate_state(2).tolist()
+    if caffe_extensions.solver_count() > 1:
+        words = np.random.SeedSequence([seed, iteration, caffe_extensions.solver_rank()]).generate_state(2).tolist()
         np.random.seed(words[0])
         caffe.set_random_seed(words[1])
 

@@ -7,9 +7,9 @@ import shlex
 import subprocess
 import sys
 
-import caffe
 import numpy as np
 from fast_rcnn.config import cfg
+from utils import caffe_extensions
 from utils.whole_file import whole_file
 
 RECORD = "run.json"
@@ -18,9 +18,9 @@ RECORD = "run.json"
 def describe_run(**facts):
     """The record of a run, a dict: command, seed, versions, revision, device; then `facts`, and the settings."""
     return {"command": shlex.join([os.path.basename(sys.executable)] + sys.argv), "seed": cfg.RNG_SEED,
-            "versions": {"python": platform.python_version(), "caffe": caffe.__version__,
-                         **{name: importlib.metadata.version(name) for name in ("torch", "numpy")}},
-            "revision": _revision(cfg.ROOT_DIR), "device": caffe.device_name(), **facts, "config": cfg}
+            "versions": {"python": platform.python_version(), "caffe": caffe_extensions.version(),
+                         "torch": _version("torch"), "numpy": np.__version__},
+            "revision": _revision(cfg.ROOT_DIR), "device": caffe_extensions.device_name(), **facts, "config": cfg}
 
 
 def write_record(path, record):
@@ -49,6 +49,14 @@ def plain(value):
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _version(package):
+    """Of an installed package; None where it is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _revision(folder):

@@ -127,7 +127,7 @@ def _is_of_caffe(solverstate):
             state = caffe_pb2.SolverState.FromString(f.read())
     except (OSError, DecodeError):
         return False
-    return state.HasField("iter") and not state.HasField("random_state")
+    return state.HasField("iter") and not any(field.name == "random_state" for field, _ in state.ListFields())
 
 
 def _read(path, wanted):

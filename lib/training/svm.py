@@ -66,7 +66,7 @@ class SVMTrainer:
 
     def __init__(self, net, imdb, columns=None):
         if FEATURES not in net.blobs or SCORES not in net.params:
-            raise UserError("net %s: SVMs need a blob %s and a layer %s" % (net.name, FEATURES, SCORES))
+            raise UserError("net %s: SVMs need a blob %s and a layer %s" % (getattr(net, "name", ""), FEATURES, SCORES))
         self.net, self.imdb, self.columns = net, imdb, columns
         self._finite = FiniteCheck(net)
         self.rows = np.arange(imdb.num_classes) if columns is None else columns
