@@ -152,7 +152,7 @@ def test_a_net_without_names_of_another_number(test_net, weights, prototxt, voc_
 
 
 @pytest.mark.parametrize("text, words", [
-    ("ball\nCup\ncup\n", "upper or lower case"), ("ball\n", "names 1 classes"), ("", "names no class"),
+    ("ball\nCup\ncup\n", "must differ, ignoring case"), ("ball\n", "names 1 classes"), ("", "names no class"),
     ("ball\n__background__\ncup\n", "__background__ comes after"), (None, "no such file")])
 def test_mistakes_in_the_file_of_classes(test_net, named, voc_folder, tmp_path, text, words):
     if text is not None:

@@ -135,7 +135,7 @@ def test_a_grown_image_set_gets_what_is_missing(propose, folder, marked, tmp_pat
     cv2.imwrite(str(folder / "JPEGImages" / "new.jpg"), cv2.imread(str(folder / "JPEGImages" / "a photo 5.jpg"))[::-1])
     grown = ["new"] + names()[::-1]
     write_list(folder, grown)
-    with pytest.raises(UserError, match="has boxes of 6 images, the image set has 7 images; tools/propose.py makes"):
+    with pytest.raises(UserError, match="has boxes of 6 images, the image set has 7 images; make them with tools/propose.py"):
         get_imdb("voc:%s@trainval" % folder).roidb  # noqa: B018
     result = propose()
     assert result.returncode == 0, result.stderr
