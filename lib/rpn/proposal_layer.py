@@ -5,7 +5,7 @@ from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
 from fast_rcnn.config import cfg
 from fast_rcnn.finite import NotFiniteError
 from nms.cpu_nms import greedy_nms
-from utils.python_layer import put
+from utils.python_layer import phase_of, put
 
 from rpn.generate_anchors import shifted_anchors
 from rpn.layer_io import read_anchors
@@ -37,10 +37,10 @@ class ProposalLayer(caffe.Layer):
         pass
 
     def forward(self, bottom, top):
-        settings = cfg[str(self.phase)]
+        settings = cfg[phase_of(self)]
         all_scores, all_deltas, im_info = (bottom[i].data for i in range(3))
         # In TRAIN the losses show it.
-        if str(self.phase) == "TEST" and not (np.isfinite(all_scores).all() and np.isfinite(all_deltas).all()):
+        if phase_of(self) == "TEST" and not (np.isfinite(all_scores).all() and np.isfinite(all_deltas).all()):
             raise NotFiniteError("the ProposalLayer gets scores or deltas that are not finite")
         height, width = all_scores.shape[2:]
         anchors = shifted_anchors(self._anchors, height, width, self._feat_stride)

@@ -39,6 +39,12 @@ def read_params(layer, example):
     return params
 
 
+def phase_of(layer):
+    """'TRAIN' or 'TEST'.  In pycaffe a phase is a number, in py-faster-rcnn's caffe text."""
+    text = str(layer.phase)
+    return ("TRAIN", "TEST")[int(text)] if text.isdecimal() else text
+
+
 def put(blob, array):
     """Give a blob an array's shape and numbers."""
     blob.reshape(*array.shape)

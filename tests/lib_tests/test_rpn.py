@@ -1,4 +1,6 @@
 """lib/rpn against the recorded vectors of the original, and the corners it falls over."""
+from types import SimpleNamespace
+
 import caffe
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from support.python_layers import layer_net, run_layer
 from support.reference import lib_case
 from support.settings import settings
 from utils.errors import UserError
+from utils.python_layer import phase_of
 
 TARGET_TOPS = ("labels", "bbox_targets", "bbox_inside_weights", "bbox_outside_weights")
 ANCHOR_KEYS = ("RPN_NEGATIVE_OVERLAP", "RPN_POSITIVE_OVERLAP", "RPN_FG_FRACTION", "RPN_BATCHSIZE",
@@ -247,3 +250,8 @@ def test_rois_of_a_batch_are_shared_out_among_its_images():
     got, labels, *_ = with_low(0.0, rois, [[0, 0, 19, 19, 3, 0], [40, 40, 59, 59, 5, 1]], BATCH_SIZE=16, FG_FRACTION=0.5)
     assert (got[:, 0] == 0).sum() == (got[:, 0] == 1).sum() == 8
     assert set(labels[got[:, 0] == 0]) == {0, 3} and set(labels[got[:, 0] == 1]) == {0, 5}
+
+
+@pytest.mark.parametrize("phase, name", [(0, "TRAIN"), (1, "TEST"), ("TEST", "TEST"), (caffe.TRAIN, "TRAIN")])
+def test_a_phase_may_be_a_number_or_text(phase, name):
+    assert phase_of(SimpleNamespace(phase=phase)) == name
