@@ -5,7 +5,8 @@ import pytest
 REASONS = ("photographs and their vectors are not on this machine", "needs a CUDA device", "chromium is not installed",
            "Triton is not installed", "this machine has a CUDA device", "the C library is not glibc",
            "this JPEG decoder differs from the recorded one", "the CPU has no AVX-512 BF16",
-           "the kernels are compiled here, not interpreted", "CAFFE_PYTHON is not set")
+           "the kernels are compiled here, not interpreted", "CAFFE_PYTHON is not set",
+           "PyTorch is not imported from this folder in a C locale")
 
 
 def _fail_unknown_skip(report):

@@ -1,5 +1,6 @@
 """RoIDataLayer and OHEMDataLayer as layers of a net."""
 import os
+import re
 from types import SimpleNamespace
 
 import caffe
@@ -202,7 +203,7 @@ def test_an_image_that_is_gone_is_named_when_its_minibatch_is_due(roidb, prefetc
         os.remove(third)
         net.forward()
         net.forward()
-        with pytest.raises(UserError, match="image %s cannot be read" % third):
+        with pytest.raises(UserError, match=re.escape("image %s cannot be read" % third)):
             net.forward()
 
 

@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import re
 
 import caffe
 import numpy as np
@@ -175,7 +176,7 @@ def test_a_run_that_goes_on_keeps_the_model_in_its_record_until_it_has_another(t
 
 def test_a_folder_is_held_once_and_free_after(tmp_path):
     with only_training_in(tmp_path, ALONE):
-        with pytest.raises(UserError, match=r"%s is in use by another training \(host .*, process %d\)" % (tmp_path, os.getpid())):
+        with pytest.raises(UserError, match=r"%s is in use by another training \(host .*, process %d\)" % (re.escape(str(tmp_path)), os.getpid())):
             with only_training_in(tmp_path, ALONE):
                 pass
     with only_training_in(tmp_path, ALONE):

@@ -340,7 +340,7 @@ def test_settings_that_contradict_the_net_are_refused(tmp_path, net, changes, me
 def test_a_solver_without_its_net_is_refused(tmp_path):
     path = write_solver(tmp_path)
     os.remove(tmp_path / "train.prototxt")
-    with settings(SETTINGS), pytest.raises(UserError, match="its train_net .*train.prototxt' was not found"):
+    with settings(SETTINGS), pytest.raises(UserError, match="its train_net .*train.prototxt.? was not found"):
         SolverWrapper(path, random_entries(tmp_path, 2), tmp_path / "output")
 
 

@@ -1,6 +1,7 @@
 """tools/matrix.py as its users start it: rows run small, a killed run continues, what fails is said."""
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def test_a_killed_matrix_continues(exp_dir):
     assert [row["row"] for row in rows] == [COCO, AFTER_COCO]
     assert all((ROOT / row["net"]).is_file() and 0 <= row["mean_ap"] <= 1 and row["seconds"] > 0 for row in rows)
     log = (folder / AFTER_COCO / "log.txt").read_text()
-    assert "--weights %s" % (ROOT / rows[0]["net"]) in log and "multistage.yml" in log
+    assert "--weights %s" % shlex.quote(str(ROOT / rows[0]["net"])) in log and "multistage.yml" in log
     remove_logs(folder)
 
 

@@ -200,7 +200,7 @@ def test_the_page_is_the_same_after_classes_txt_was_reversed(made, tmp_path):
     try:
         listed.write_text("cup\nball\n")
         said = succeed(made.call("tools/report.py", *runs, "--out", tmp_path / "page.html"))
-        assert said.count("the classes in another order") == 2
+        assert said.count("the same classes in another order") == 2
         page = (tmp_path / "page.html").read_text()
         for part in ("scores", "detections", "rois"):
             before, after = (text.split('id="%s"' % part)[1].split("</section>")[0] for text in (made.both, page))
@@ -231,6 +231,8 @@ def test_names_are_the_users_and_are_escaped(made, tmp_path):
 
 
 def test_names_are_read_as_utf_8_in_a_c_locale(made, tmp_path):
+    if not str(ROOT).isascii():
+        pytest.skip("PyTorch is not imported from this folder in a C locale")
     name = "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n".encode()
     command = [sys.executable, ROOT / "tools" / "report.py", made.runs["plain"], "--names", name + b" \xff",
                "--out", tmp_path / "page.html", "--summary", tmp_path / "summary.json", "--images", "1", "--crops", "1"]
