@@ -154,7 +154,7 @@ def _complete_categories(categories):
 
 
 def _complete(annotation, path, k):
-    """Annotation number k of all with what read_sources adds; area_problem, a line, where area is no number."""
+    """Annotation number k of all with what read_sources adds; area_problem, a line, if area is not a number."""
     given_id, given_area = annotation.get("id", "number %d" % k), _number_of(annotation.get("area"))
     bbox, iscrowd = _four_numbers(annotation.get("bbox")), read_flag(annotation.get("iscrowd"))
     kept = {"id": k, "image_id": annotation.get("image_id"), "category_id": annotation.get("category_id"), "bbox": bbox,

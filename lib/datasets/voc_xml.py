@@ -126,7 +126,7 @@ def _parse_object(element):
 
 
 def _size_number(root, tag):
-    """A number in <size>; None where it is missing, the text where it is no number."""
+    """A number in <size>; None if it is missing, the text if it is not a number."""
     text = root.findtext("size/" + tag, "").strip()
     try:
         number = float(text)

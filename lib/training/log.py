@@ -33,7 +33,7 @@ class TrainingLog:
         """losses: {blob: (layer type, weight)}.  Rows beyond start_iter, of a run that is resumed, are dropped.
 
         nccl: what binds the processes.  mining: the MiningStats of the net.
-        events: whether a TensorBoard event file beside `path` gets the same rows.
+        events: whether a TensorBoard event file next to `path` gets the same rows.
         """
         self._nccl, self._mining, self._path, self._display, self._losses = nccl, mining, path, display, losses
         self._sums, self._count, self._start, self._waited = {}, 0, time.monotonic(), 0.0

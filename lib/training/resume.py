@@ -43,7 +43,7 @@ def save_resume(stem, arrays, samplers, seed, identity=None):
 def load_resume(solverstate):
     """(arrays, samplers, seed) as given to save_resume, for the path of a solverstate; sets numpy's random state.
 
-    None for a state of C++ Caffe: its caffemodel holds the raw weights, and the rest begins anew.
+    None for a state of C++ Caffe: its caffemodel holds the raw weights, and the rest starts again.
     """
     path = _resume_file(solverstate)
     if path is None:
@@ -116,7 +116,7 @@ def _resume_file(solverstate):
     for needed in (solverstate, path):
         if not os.path.exists(needed):
             raise UserError("cannot resume: %s does not exist; resume from the <snapshot>%s of the last snapshot, with "
-                            "the files beside it" % (needed, STATE))
+                            "the files next to it" % (needed, STATE))
     return path
 
 

@@ -1,4 +1,4 @@
-"""Classifier and Detector beside the steps they consist of; numbers compared with pycaffe 1.0."""
+"""Classifier and Detector against the steps they consist of; numbers compared with pycaffe 1.0."""
 import caffe
 import numpy as np
 import pytest
