@@ -27,8 +27,9 @@ NO_ANNOTATION = Annotation([], (None, None), [], [])
 def parse_rec(filename):
     """Objects of one annotation file, in file order: dicts with name, pose, truncated, difficult, bbox.
 
-    name: lower case, stripped; label: as it is spelled; bbox: [xmin ymin xmax ymax] as written (1-based, fractions kept), nan where a number is
-    missing or unreadable; pose, truncated and difficult may be missing ('Unspecified', 0, 0).
+    name: lower case, stripped; label: as it is spelled; bbox: [xmin ymin xmax ymax] as written (1-based, fractions
+    kept), nan where a number is missing or unreadable; pose, truncated and difficult may be missing (then they are
+    "Unspecified", 0, 0).
     """
     annotation = read_annotation(filename)
     for problem in annotation.flag_problems:

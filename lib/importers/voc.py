@@ -66,7 +66,7 @@ def _sets(tree, export):
     splits = {}
     for name in ("trainval", *SPLIT_SETS):        # train and val divide trainval where both are there
         for line in read_lines(tree.path(lists[name])) if name in lists else []:
-            splits[line.split()[0]] = "train" if name == "trainval" else name
+            splits[line] = "train" if name == "trainval" else name
     if splits:
         export.remarks.append(f"splits are those of {MAIN}: " + ", ".join(
             f"{split} {count}" for split, count in sorted(Counter(splits.values()).items())))

@@ -67,7 +67,8 @@ def unique_names(paths: list[str]) -> list[str]:
 def _free_name(file, taken):
     """The stem of a file name, with its extension or a number if the stem is taken."""
     stem, extension = os.path.splitext(file)
-    candidates = itertools.chain((stem, stem + extension.replace(".", "_")), (f"{stem}_{n}" for n in itertools.count(2)))
+    numbered = (f"{stem}_{number}" for number in itertools.count(2))
+    candidates = itertools.chain((stem, stem + extension.replace(".", "_")), numbered)
     return next(name for name in candidates if name not in taken)
 
 
