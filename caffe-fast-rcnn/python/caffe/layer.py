@@ -8,6 +8,7 @@ import torch
 
 from . import common
 from .blob import BlobVec
+from .host_side import seen_by_numpy
 
 _REGISTRY: dict[str, type] = {}
 
@@ -79,6 +80,7 @@ class Layer:
         self.may_overwrite = False          # in-place: the bottom's memory may be written
         self.overwritten = False            # a later layer works in place on the top, or on memory that it shares
         self._leaves = self._outputs = None
+        self._versions: dict[int, int] = {}     # of the bottoms and parameters, by id, when forward ended
 
     # ---- the contract
 
@@ -89,14 +91,16 @@ class Layer:
         """Give every top its shape."""
 
     def forward(self, bottom, top):
-        inputs = [b.tensor for b in bottom] + [p.tensor for p in self.blobs]
         if not self.needs_backward:
+            inputs = [blob.tensor for blob in (*bottom, *self.blobs)]
             with torch.no_grad():
                 outputs = self.function(*inputs)
             self._leaves = self._outputs = None
         else:
             # `data`, not `detach()`: as in Caffe, backward takes the numbers that are there then.  An update of the
-            # weights or a partial forward may have written new ones into the same memory.
+            # weights or a partial forward may have written new ones into the same memory.  In place, views of the
+            # bottom soon show the top.
+            inputs = [self.kept(b) if b in top else b.tensor for b in bottom] + [p.tensor for p in self.blobs]
             inputs = [x.data.requires_grad_() for x in inputs]
             with torch.enable_grad():
                 outputs = self.function(*inputs)
@@ -110,6 +114,7 @@ class Layer:
         if self._leaves is None:
             self.fail("this layer has no backward(self, top, propagate_down, bottom) of its own; define it, or stop "
                       "backward with propagate_down: false")
+        self._take_changes(top, bottom)
         wanted = list(propagate_down) + list(self.param_propagate_down or [True] * len(self.blobs))
         leaves = [x for x, want in zip(self._leaves, wanted) if want]
         outputs = [(y, t.diff_tensor) for y, t in zip(self._outputs, top) if y.requires_grad]
@@ -127,6 +132,20 @@ class Layer:
             else:
                 bottom[i].diff_tensor = torch.zeros_like(bottom[i].tensor) if grad is None else grad
 
+    def _take_changes(self, top, bottom):
+        """Apply `function` again if a bottom or a parameter was written since forward: backward takes the numbers that
+        are there now, as in Caffe.  A bottom that forward itself overwrote, in place, is as it was kept."""
+        blobs = [*bottom, *self.blobs]
+        is_changed = [blob not in top and self.changed(blob) for blob in blobs]
+        if not any(is_changed):
+            return
+        inputs = [blob.tensor.data.requires_grad_() if changed else leaf.detach().requires_grad_()
+                  for blob, changed, leaf in zip(blobs, is_changed, self._leaves)]
+        with torch.enable_grad():
+            outputs = self.function(*inputs)
+        self._leaves = inputs
+        self._outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+
     def release(self):
         """Give up what forward kept for backward: another forward comes first."""
         self._leaves = self._outputs = None
@@ -140,6 +159,19 @@ class Layer:
     def rows_of(self, blob):
         """Blob.rows of a bottom, for a layer that works row by row; with all rows where backward will need them."""
         return (blob.tensor, None) if self.needs_backward else blob.rows()
+
+    def note_versions(self, bottom):
+        """Remember, at the end of forward, which numbers forward saw; Net calls it."""
+        self._versions = {id(blob): blob.version for blob in (*bottom, *self.blobs)}
+
+    def changed(self, blob):
+        """Whether `blob`, a bottom or a parameter, was written since forward, or handed out to be written."""
+        return self._versions.get(id(blob), blob.version) != blob.version
+
+    def kept(self, blob):
+        """The numbers of a bottom for a backward that takes them as forward saw them, whatever a user writes since."""
+        tensor = blob.tensor
+        return tensor.clone() if seen_by_numpy(tensor) else tensor
 
     def numbers_of(self, top, kept):
         """What backward takes for the numbers of `top`, which forward `kept`: as in Caffe, those there now.

@@ -210,6 +210,7 @@ class Net(NetCalls):
         self._fill_loss_diffs(i)
         recomputation = self._recompute_plan.recomputation(i)
         layer.forward(bottom, top)
+        layer.note_versions(bottom)
         for blob, weight in zip(top, self._loss_weights[i]):
             if weight:
                 loss = loss + (blob.tensor * blob.diff_tensor).sum()

@@ -40,7 +40,7 @@ class EltwiseLayer(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):
-        inputs = [blob.tensor for blob in bottom]
+        inputs = [self.kept(blob) if blob in top else blob.tensor for blob in bottom]
         y = {SUM: self._sum, PROD: _product, MAX: self._max}[self.operation](inputs)
         if self.needs_backward and self.operation == PROD:
             self._inputs, self._top = inputs, y
@@ -48,6 +48,8 @@ class EltwiseLayer(Layer):
 
     def backward(self, top, propagate_down, bottom):
         diff = top[0].diff_tensor
+        if self.operation == PROD:
+            inputs = [kept if blob in top else blob.tensor for blob, kept in zip(bottom, self._inputs)]
         for i, (blob, wanted) in enumerate(zip(bottom, propagate_down)):
             if not wanted:
                 continue
@@ -56,9 +58,9 @@ class EltwiseLayer(Layer):
             elif self.operation == MAX:
                 blob.diff_tensor = diff * (self._winner == i)
             elif self.stable:
-                blob.diff_tensor = diff * _product(self._inputs[:i] + self._inputs[i + 1:])
+                blob.diff_tensor = diff * _product(inputs[:i] + inputs[i + 1:])
             else:
-                blob.diff_tensor = diff * (self._top / self._inputs[i])
+                blob.diff_tensor = diff * (self.numbers_of(top[0], self._top) / inputs[i])
 
     def _sum(self, inputs):
         y = inputs[0] * self.coeff[0] if self.coeff[0] != 1 else inputs[0]

@@ -162,18 +162,19 @@ class ContrastiveLoss(LossLayer):
         difference = bottom[0].tensor.reshape(-1) - bottom[1].tensor.reshape(-1)
         difference = difference.reshape(n, bottom[0].count // max(1, n))                # (N, C)
         squared = (difference * difference).sum(1)
-        similar = bottom[2].tensor.reshape(-1).trunc() != 0
+        similar = _are_similar(bottom)
         if p.legacy_version:
             apart = (p.margin - squared).relu()
         else:
             apart = (p.margin - squared.sqrt()).relu().square()
-        self._saved = (difference, squared, similar) if self.needs_backward else None
+        self._saved = (difference, squared) if self.needs_backward else None
         top[0].tensor = torch.where(similar, squared, apart).sum() / (2 * rows(bottom[0]))
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_label_diffs(propagate_down)
         p = self.layer_param.contrastive_loss_param
-        difference, squared, similar = self._saved
+        difference, squared = self._saved
+        similar = _are_similar(bottom)
         if p.legacy_version:
             apart = -(squared < p.margin).to(squared.dtype)
         else:
@@ -183,3 +184,8 @@ class ContrastiveLoss(LossLayer):
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
                 bottom[i].diff_tensor = (difference * (sign * factor)[:, None]).reshape(bottom[i].shape)
+
+
+def _are_similar(bottom):
+    """(N,) bool: the labels of ContrastiveLoss as they are now."""
+    return bottom[2].tensor.reshape(-1).trunc() != 0

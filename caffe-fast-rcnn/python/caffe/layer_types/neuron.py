@@ -21,6 +21,25 @@ class NeuronLayer(Layer):
         top[0].reshape(*bottom[0].shape)
 
 
+class TopNeuronLayer(NeuronLayer):
+    """Base of layers whose backward is a function of the top: `gradient(diff, y)`."""
+
+    def setup(self, bottom, top):
+        self._top = None
+
+    def forward(self, bottom, top):
+        y = self.function(bottom[0].tensor)
+        self._top = y if self.needs_backward else None
+        top[0].tensor = y
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            bottom[0].diff_tensor = self.gradient(top[0].diff_tensor, self.numbers_of(top[0], self._top))
+
+    def release(self):
+        self._top = None
+
+
 @register("ReLU")
 class ReLULayer(NeuronLayer):
     """top = max(bottom, 0), or negative_slope * bottom where bottom <= 0.
@@ -53,11 +72,13 @@ class ReLULayer(NeuronLayer):
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
-        diff, y = top[0].diff_tensor, self._top
-        if bottom[0] is top[0] and y is not None:
-            y = self.numbers_of(top[0], y)
-        if self._positive is not None:
-            bottom[0].diff_tensor = torch.where(self._positive, diff, diff * self.slope)
+        diff, y, positive = top[0].diff_tensor, self._top, self._positive
+        if bottom[0] is top[0]:
+            y = None if y is None else self.numbers_of(top[0], y)
+        elif self.changed(bottom[0]):       # only the signs of y count, which are those of the bottom
+            y, positive = bottom[0].tensor, None if positive is None else bottom[0].tensor > 0
+        if positive is not None:
+            bottom[0].diff_tensor = torch.where(positive, diff, diff * self.slope)
         elif self.slope:
             bottom[0].diff_tensor = _aten.leaky_relu_backward(diff, y, self.slope, True)
         else:
@@ -94,7 +115,7 @@ class PReLULayer(NeuronLayer):
 
 
 @register("ELU")
-class ELULayer(NeuronLayer):
+class ELULayer(TopNeuronLayer):
     """top = bottom where bottom > 0, else alpha * (exp(bottom) - 1).
 
     layer { type: "ELU" bottom: "x" top: "y" elu_param { alpha: 1 } }
@@ -103,9 +124,16 @@ class ELULayer(NeuronLayer):
     def function(self, x):
         return functional.elu(x, self.layer_param.elu_param.alpha)
 
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        diff, y = top[0].diff_tensor, self.numbers_of(top[0], self._top)
+        sign_of = y if bottom[0] is top[0] else bottom[0].tensor
+        bottom[0].diff_tensor = torch.where(sign_of > 0, diff, diff * (y + self.layer_param.elu_param.alpha))
+
 
 @register("Sigmoid")
-class SigmoidLayer(NeuronLayer):
+class SigmoidLayer(TopNeuronLayer):
     """top = 1 / (1 + exp(-bottom)).
 
     layer { type: "Sigmoid" bottom: "x" top: "y" }
@@ -114,9 +142,12 @@ class SigmoidLayer(NeuronLayer):
     def function(self, x):
         return x.sigmoid()
 
+    def gradient(self, diff, y):
+        return _aten.sigmoid_backward(diff, y)
+
 
 @register("TanH")
-class TanHLayer(NeuronLayer):
+class TanHLayer(TopNeuronLayer):
     """top = tanh(bottom).
 
     layer { type: "TanH" bottom: "x" top: "y" }
@@ -124,6 +155,9 @@ class TanHLayer(NeuronLayer):
 
     def function(self, x):
         return x.tanh()
+
+    def gradient(self, diff, y):
+        return _aten.tanh_backward(diff, y)
 
 
 @register("AbsVal")
@@ -166,7 +200,7 @@ class PowerLayer(NeuronLayer):
 
 
 @register("Exp")
-class ExpLayer(NeuronLayer):
+class ExpLayer(TopNeuronLayer):
     """top = base ^ (shift + scale * bottom).
 
     layer { type: "Exp" bottom: "x" top: "y" exp_param { base: 2 scale: 0.5 shift: 1 } }
@@ -175,6 +209,7 @@ class ExpLayer(NeuronLayer):
     """
 
     def setup(self, bottom, top):
+        super().setup(bottom, top)
         param = self.layer_param.exp_param
         if param.base != -1 and not param.base > 0:
             self.fail("exp_param.base %g; expected a positive number, or -1 for e" % param.base)
@@ -183,6 +218,9 @@ class ExpLayer(NeuronLayer):
     def function(self, x):
         param = self.layer_param.exp_param
         return ((x * param.scale + param.shift) * self.log_base).exp()
+
+    def gradient(self, diff, y):
+        return diff * y * (self.log_base * self.layer_param.exp_param.scale)
 
 
 @register("Log")
@@ -238,11 +276,22 @@ class ClipLayer(NeuronLayer):
 
 
 @register("Swish")
-class SwishLayer(NeuronLayer):
+class SwishLayer(TopNeuronLayer):
     """top = bottom * sigmoid(beta * bottom); beta is a setting, not learnt.
 
     layer { type: "Swish" bottom: "x" top: "y" swish_param { beta: 1 } }
     """
 
-    def function(self, x):
-        return x * (x * self.layer_param.swish_param.beta).sigmoid()
+    def forward(self, bottom, top):
+        x = bottom[0].tensor
+        sigmoid = (x * self.layer_param.swish_param.beta).sigmoid()
+        y = x * sigmoid
+        self._sigmoid, self._top = (sigmoid, y) if self.needs_backward else (None, None)
+        top[0].tensor = y
+
+    def gradient(self, diff, y):
+        beta_y = y * self.layer_param.swish_param.beta
+        return diff * (beta_y + self._sigmoid * (1 - beta_y))
+
+    def release(self):
+        self._sigmoid = self._top = None

@@ -89,6 +89,7 @@ class MVN(Layer):
         if not propagate_down[0]:
             return
         y, deviation = self._saved
+        y = self._rows(self.numbers_of(top[0], y))
         diff = self._rows(top[0].diff_tensor)
         out = diff - diff.mean(1, keepdim=True)
         if deviation is not None:

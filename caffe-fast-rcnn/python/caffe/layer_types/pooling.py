@@ -96,7 +96,8 @@ class Pooling(Layer):
     def forward(self, bottom, top):
         if self.method != "MAX":
             return super().forward(bottom, top)
-        x, pad, ceil = bottom[0].tensor, self.pad, self.ceil
+        x = self.kept(bottom[0]) if self.needs_backward else bottom[0].tensor
+        pad, ceil = self.pad, self.ceil
         if len(top) == 1 and self.torch_cuts and max_pooling.fits(x):
             top[0].tensor = max_pooling.forward(x, self.sizes, self.window, self.stride, self.pad)
             self._saved = (x, None, None) if self.needs_backward else None

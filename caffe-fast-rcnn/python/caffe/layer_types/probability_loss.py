@@ -35,18 +35,21 @@ class MultinomialLogisticLoss(_LabelLoss):
     """
 
     def forward(self, bottom, top):
-        labels, poison = self.labels(bottom)
-        picked = bottom[0].tensor.reshape(self.folded).gather(1, labels).clamp(min=_LOG_THRESHOLD)
-        self._saved = labels, picked
+        _, picked, poison = self._picked(bottom)
         top[0].tensor = (poison - picked.log().sum()) / rows(bottom[0])
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_label_diffs(propagate_down)
         if propagate_down[0]:
-            labels, picked = self._saved
+            labels, picked, _ = self._picked(bottom)
             diff = torch.zeros_like(bottom[0].tensor).reshape(self.folded)
             diff.scatter_(1, labels, (-top[0].diff_tensor / rows(bottom[0])) / picked)
             bottom[0].diff_tensor = diff.reshape(bottom[0].shape)
+
+    def _picked(self, bottom):
+        """(labels (N, 1), their probabilities (N, 1), 0 or nan)."""
+        labels, poison = self.labels(bottom)
+        return labels, bottom[0].tensor.reshape(self.folded).gather(1, labels).clamp(min=_LOG_THRESHOLD), poison
 
 
 @register("InfogainLoss")
@@ -114,18 +117,23 @@ class HingeLoss(_LabelLoss):
     def forward(self, bottom, top):
         labels, poison = self.labels(bottom)
         scores = bottom[0].tensor.reshape(self.folded)
-        sign = torch.ones_like(scores).scatter_(1, labels, -1)
-        margin = (1 + sign * scores).relu_()
-        self._saved = sign, margin
+        margin = (1 + _signs(scores, labels) * scores).relu_()
+        self._margin = margin
         total = margin.square().sum() if self._squared() else margin.sum()
         top[0].tensor = (total + poison) / rows(bottom[0])
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_label_diffs(propagate_down)
         if propagate_down[0]:
-            sign, margin = self._saved
+            margin = self._margin
+            sign = _signs(margin, self.labels(bottom)[0])
             slope = 2 * margin if self._squared() else margin.sign()
             bottom[0].diff_tensor = (slope * sign * (top[0].diff_tensor / rows(bottom[0]))).reshape(bottom[0].shape)
 
     def _squared(self):
         return self.layer_param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2
+
+
+def _signs(like, labels):
+    """-1 for the label of each row (N, 1), 1 for the other classes, (N, C)."""
+    return torch.ones_like(like).scatter_(1, labels, -1)

@@ -28,4 +28,5 @@ class Softmax(Layer):
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             diff = top[0].diff_tensor
-            bottom[0].diff_tensor = torch.ops.aten._softmax_backward_data(diff, self._prob, self.axis, diff.dtype)
+            prob = self.numbers_of(top[0], self._prob)
+            bottom[0].diff_tensor = torch.ops.aten._softmax_backward_data(diff, prob, self.axis, diff.dtype)

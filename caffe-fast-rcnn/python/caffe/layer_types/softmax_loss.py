@@ -68,8 +68,7 @@ class SoftmaxWithLoss(NormalizedLoss):
 
     def forward(self, bottom, top):
         prob = bottom[0].tensor.reshape(self.folded).softmax(1)             # (outer, C, inner)
-        labels, valid, poison = valid_labels(self, bottom[1].tensor.reshape(self.folded[0], 1, self.folded[2]),
-                                             self.folded[1], self.ignore_label)
+        labels, valid, poison = self._labels(bottom)
         cost = -prob.gather(1, labels).clamp(min=torch.finfo(torch.float32).tiny).log()
         if valid is not None:
             cost = cost * valid
@@ -80,11 +79,21 @@ class SoftmaxWithLoss(NormalizedLoss):
             top[1].tensor = prob.reshape(bottom[0].shape)
         return cost                                                         # (outer, 1, inner), for SoftmaxWithLossOHEM
 
+    def _labels(self, bottom):
+        """What valid_labels gives, with labels (outer, 1, inner)."""
+        labels = bottom[1].tensor.reshape(self.folded[0], 1, self.folded[2])
+        return valid_labels(self, labels, self.folded[1], self.ignore_label)
+
     def backward(self, top, propagate_down, bottom):
         self.refuse_label_diffs(propagate_down)
         if not propagate_down[0]:
             return
         prob, labels, valid, normalizer = self._saved
+        if len(top) > 1:                        # Caffe keeps the probabilities there
+            prob = self.numbers_of(top[1], prob).reshape(self.folded)
+        if self.changed(bottom[1]):
+            labels, valid, _ = self._labels(bottom)
+            normalizer = self.normalizer(labels.numel(), self.folded[0], valid)
         diff = prob.scatter_add(1, labels, torch.full_like(labels, -1, dtype=prob.dtype))
         if valid is not None:
             diff *= valid
@@ -109,19 +118,21 @@ class SigmoidCrossEntropyLoss(NormalizedLoss):
         self.check_same_count(bottom)
 
     def forward(self, bottom, top):
-        x, target = bottom[0].tensor, bottom[1].tensor.reshape(bottom[0].shape)
+        x = self.kept(bottom[0]) if self.needs_backward else bottom[0].tensor
+        target = bottom[1].tensor.reshape(x.shape)
         valid = None if self.ignore_label is None else target.trunc() != self.ignore_label
         cost = F.binary_cross_entropy_with_logits(x, target, weight=valid, reduction="sum")
         normalizer = self.normalizer(x.numel(), x.shape[0], valid)
-        self._saved = (valid, normalizer) if self.needs_backward else None
+        self._saved = (x, normalizer) if self.needs_backward else None
         top[0].tensor = cost / normalizer
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_label_diffs(propagate_down)
         if not propagate_down[0]:
             return
-        valid, normalizer = self._saved
-        diff = bottom[0].tensor.sigmoid() - bottom[1].tensor.reshape(bottom[0].shape)
-        if valid is not None:
-            diff *= valid
+        x, normalizer = self._saved
+        target = bottom[1].tensor.reshape(x.shape)
+        diff = x.sigmoid() - target
+        if self.ignore_label is not None:
+            diff *= target.trunc() != self.ignore_label
         bottom[0].diff_tensor = diff.mul_(top[0].diff_tensor / normalizer)
