@@ -18,6 +18,7 @@ from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import UNMOVED, placement_settings
 from datasets.image_files import image_geometry
 from datasets.text_files import read_lines
+from datasets.voc_xml import parse_rec as parse_rec  # where forks look for it
 from datasets.voc_xml import placement_of, read_annotation
 
 PLACE = re.compile(r"\{0?(?::s)?\}")      # of a name in a path template
@@ -32,7 +33,7 @@ def voc_eval(detpath, annopath, imagesetfile, classname, cachedir, ovthresh=0.5,
     """
     names = read_lines(imagesetfile)
     gt = select_class(load_annotations(annopath, names, cachedir), classname)
-    return score_class(*_read_detections(fill(detpath, classname), names), gt, ovthresh, use_07_metric)
+    return score_class(*read_detections(fill(detpath, classname), names), gt, ovthresh, use_07_metric)
 
 
 def fill(template, name):
@@ -113,7 +114,7 @@ def select_class(annotations, classname):
     return {key: annotations[key][wanted] for key in ("image", "boxes", "difficult")}
 
 
-def _read_detections(path, names):
+def read_detections(path, names):
     """images (D,) index into names, scores (D,), boxes (D, 4) of a result file, in its order."""
     if not os.path.exists(path):
         raise UserError("result file %s does not exist; write the detections first" % path)
