@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import yaml
-from datasets.factory import imdb_name, split_names
+from datasets.by_name import imdb_name, split_names
 from fast_rcnn.config import output_path
 from utils.errors import UserError
 

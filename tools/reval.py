@@ -4,8 +4,8 @@ import argparse
 import os
 
 import _cli
+from datasets.by_name import load_imdb
 from datasets.check import tell_images_without_objects
-from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.detections import DETECTIONS_FILE, load_detections
 from fast_rcnn.test import apply_nms
@@ -31,7 +31,7 @@ def main():
     path = os.path.join(args.output_dir, DETECTIONS_FILE)
     if not os.path.isfile(path):
         raise UserError("%s: no such file; give the folder that tools/test_net.py calls 'Results go to'" % path)
-    imdb = get_imdb(args.imdb_name)
+    imdb = load_imdb(args.imdb_name)
     imdb.competition_mode(args.comp_mode)
     if args.matlab_eval:
         imdb.config['matlab_eval'] = True

@@ -7,8 +7,8 @@ import time
 import _classes
 import _cli
 import caffe
+from datasets.by_name import load_imdb
 from datasets.content_hash import file_hash
-from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import test_net
@@ -49,7 +49,7 @@ def main():
         wait_for(args.caffemodel)
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
-    imdb = get_imdb(args.imdb)
+    imdb = load_imdb(args.imdb)
     imdb.competition_mode(args.comp_mode)
     if not cfg.TEST.HAS_RPN:
         imdb.set_proposal_method(cfg.TEST.PROPOSAL_METHOD)

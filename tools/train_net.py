@@ -6,8 +6,8 @@ import time
 from collections import namedtuple
 
 import _cli
+from datasets import by_name
 from datasets.check import require_trainable
-from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import read_solver
 from fast_rcnn.train import get_training_roidb, train_net
@@ -44,12 +44,12 @@ def parse_args():
 
 def load_imdb(names, rpn_files):
     """The data set `a`, or of `a+b` what the parts have in common; and the parts, with their proposals."""
-    parts = split_names(names)
+    parts = by_name.split_names(names)
     wanted = len(parts) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
     if len(rpn_files) != wanted:
         raise UserError("--imdb %s with TRAIN.PROPOSAL_METHOD %s takes %d --rpn-file, got %d"
                         % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
-    imdbs = [get_imdb(name) for name in parts]
+    imdbs = [by_name.load_imdb(name) for name in parts]
     for imdb in imdbs[1:]:
         if [name.lower() for name in imdb.classes] != [name.lower() for name in imdbs[0].classes]:
             raise UserError("--imdb %s joins data sets with different classes, or in another order: %s has %s, %s has "

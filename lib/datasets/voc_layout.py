@@ -8,6 +8,8 @@ from datasets.voc_xml import read_annotation
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
+SETS = {"voc_%s_%s" % (year, split): (split, year)
+        for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
 # Years whose annotations of `test` are on the evaluation server alone.
 HIDDEN_TESTS = ("2008", "2009", "2010", "2011", "2012")
 LAST_YEAR_OF_11_POINTS = 2009          # from 2010 on AP is the area under the curve
@@ -57,7 +59,8 @@ def require_folder(path, name):
 
 
 def own_classes(path):
-    """The classes of a folder without the background: lines of classes.txt as written, otherwise the (lower-case) names in all annotations, sorted."""
+    """The classes of a folder without the background: the lines of classes.txt as written, otherwise the (lower-case)
+    names in all annotations, sorted."""
     listed = os.path.join(path, "classes.txt")
     if os.path.exists(listed):
         return checked_classes([name for name in read_lines(listed) if name != "__background__"], listed)

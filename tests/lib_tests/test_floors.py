@@ -92,8 +92,8 @@ def test_upstreams_names_stand_where_forks_look_for_them(module):
 # Who reads cfg below training and testing: data sets, which are found by it, Python layers, and upstream's functions
 # that take no settings; roi_data_layer.settings makes records for these.
 READERS_OF_CFG = {
-    "datasets.coco_layout", "datasets.drawn_boxes", "datasets.factory", "datasets.file_imdb", "datasets.imdb",
-    "datasets.voc_layout", "roi_data_layer.layer", "roi_data_layer.minibatch", "roi_data_layer.settings",
+    "datasets.coco_layout", "datasets.drawn_boxes", "datasets.file_imdb", "datasets.imdb_base", "datasets.own_folders",
+    "datasets.pascal_voc", "roi_data_layer.layer", "roi_data_layer.minibatch", "roi_data_layer.settings",
     "rpn.anchor_target_layer", "rpn.generate", "rpn.proposal_layer", "rpn.proposal_target_layer",
 }
 

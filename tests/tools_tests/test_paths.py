@@ -4,7 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from datasets.factory import get_imdb, split_names
+from datasets.by_name import split_names
+from datasets.factory import get_imdb
 from datasets.voc_eval import fill, voc_eval
 from support.error_line import assert_error
 from support.reference import ROOT
