@@ -27,8 +27,9 @@ NO_ANNOTATION = Annotation([], (None, None), [], [])
 def parse_rec(filename):
     """Objects of one annotation file, in file order: dicts with name, pose, truncated, difficult, bbox.
 
-    name: lower case, stripped; bbox: [xmin ymin xmax ymax] as written (1-based, fractions kept), nan where a number is
-    missing or unreadable; pose, truncated and difficult may be missing ('Unspecified', 0, 0).
+    name: lower case, stripped; label: as it is spelled; bbox: [xmin ymin xmax ymax] as written (1-based, fractions
+    kept), nan where a number is missing or unreadable; pose, truncated and difficult may be missing (then they are
+    "Unspecified", 0, 0).
     """
     annotation = read_annotation(filename)
     for problem in annotation.flag_problems:
@@ -118,7 +119,8 @@ def _object_elements(root, filename):
 
 def _parse_object(element):
     box = element.find("bndbox")
-    return {"name": element.findtext("name", "").lower().strip(),
+    label = element.findtext("name", "").strip()
+    return {"name": label.lower(), "label": label,
             "pose": element.findtext("pose", "Unspecified"),
             "truncated": read_flag(element.findtext("truncated")),
             "difficult": read_flag(element.findtext("difficult")),
