@@ -23,6 +23,7 @@ def parse_args():
                                                            "--set TRUST_PICKLE True)")
     parser.add_argument('--limit', type=_cli.parse_count(0), metavar='N',
                         help="use only the first N proposals of an image")
+    _cli.add_import_flag(parser)
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one; takes the rest of the line")
     return _cli.parse(parser)

@@ -23,6 +23,7 @@ def parse_args():
     parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
                         help="images at a time (default: one for each core, %(default)s)")
     parser.add_argument('--out', metavar='FILE', help="write this .mat (default: where the data set looks for it)")
+    _cli.add_import_flag(parser)
     return _cli.parse(parser)
 
 

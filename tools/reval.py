@@ -19,6 +19,7 @@ def parse_args():
     parser.add_argument('--matlab', dest='matlab_eval', action='store_true', help="also score with the MATLAB devkit")
     parser.add_argument('--comp', dest='comp_mode', action='store_true', help="competition mode: keep the result files")
     parser.add_argument('--nms', dest='apply_nms', action='store_true', help="apply NMS (TEST.NMS) to them first")
+    _cli.add_import_flag(parser)
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one, such as TEST.NMS 0.2; takes the rest of the line")
     return _cli.parse(parser)

@@ -181,6 +181,7 @@ class Alternation:
             return
         self.known = {}         # what follows was made from another result
         words = [sys.executable, os.path.join(TOOLS, tool), '--gpu', args.gpu, '--precision', args.precision, *flags]
+        words += [word for module in args.imports for word in ('--import', module)]
         words += [word for file in args.cfg_files for word in ('--cfg', file)]
         name = 'stage%d_%s' % (stage.number, stage.kind)
         words += ['--set', *args.set_cfgs, *settings, 'EXP_DIR', '%s/%s' % (cfg.EXP_DIR, name)]

@@ -1,6 +1,7 @@
 """Small functions on boxes that the loaders share."""
 import numpy as np
 import scipy.sparse
+from utils.errors import UserError
 
 
 def unique_boxes(boxes, scale=1.0):
@@ -25,6 +26,27 @@ def filter_small_boxes(boxes, min_size):
     w = boxes[:, 2] - boxes[:, 0]
     h = boxes[:, 3] - boxes[:, 1]
     return np.where((w >= min_size) & (h > min_size))[0]
+
+
+def xywh_to_xyxy(boxes):
+    """Boxes (N, 4) [x y w h] as [x1 y1 x2 y2], both corners inside the box; the original's name."""
+    return np.hstack((boxes[:, :2], boxes[:, :2] + boxes[:, 2:4] - 1))
+
+
+def xyxy_to_xywh(boxes):
+    """Boxes (N, 4) [x1 y1 x2 y2], both corners inside the box, as [x y w h]; the original's name."""
+    return np.hstack((boxes[:, :2], boxes[:, 2:4] - boxes[:, :2] + 1))
+
+
+def validate_boxes(boxes, width=0, height=0):
+    """UserError unless boxes (N, 4) [x1 y1 x2 y2] lie in an image of width x height pixels; the original's name."""
+    x1, y1, x2, y2 = np.asarray(boxes).T
+    sound = (x1 >= 0) & (y1 >= 0) & (x2 >= x1) & (y2 >= y1) & (x2 < width) & (y2 < height)
+    if not sound.all():
+        first = " ".join("%g" % x for x in np.asarray(boxes)[~sound][0])
+        raise UserError("%d of %d boxes are inverted or outside the image of %d x %d pixels, the first is x1 y1 x2 y2 "
+                        "= %s (0-based); correct them"
+                        % (np.count_nonzero(~sound), len(sound), width, height, first))
 
 
 def clip_one_pixel(boxes, width, height):

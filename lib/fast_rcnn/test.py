@@ -4,7 +4,7 @@ import os
 import cv2
 import numpy as np
 from datasets.check import tell_images_without_objects
-from utils.blob import Scaling, im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.caffe_extensions import join
 from utils.errors import UserError
 from utils.progress import progress
@@ -90,7 +90,7 @@ def _passes(net, im, boxes, columns):
         raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
     run, done = _run_with_rpn if cfg.TEST.HAS_RPN else _run_on_boxes, set()
     for sizes in [[size] for size in cfg.TEST.SCALES] if cfg.TEST.SCALE_MODE == 'all' else [cfg.TEST.SCALES]:
-        data, im_scales = _get_image_blob(im, Scaling(tuple(sizes), cfg.TEST.MAX_SIZE, cfg.PIXEL_MEANS))
+        data, im_scales = _image_pyramid(im, sizes)
         if tuple(im_scales) not in done:
             done.add(tuple(im_scales))
             yield (*take_columns(*run(net, im, boxes, data, im_scales), columns), im_scales)
@@ -152,20 +152,54 @@ def _first_of_equal(rois_blob, scale):
     return np.unique(numbers, return_index=True, return_inverse=True)[1:]
 
 
-def _get_image_blob(im, scaling):
-    """The image pyramid (S, 3, H, W) float32, one level for each short side, and the scales (S,)."""
-    levels = [prep_im_for_blob(im, scaling.pixel_means, size, scaling.max_size) for size in scaling.sizes]
+def _image_pyramid(im, sizes):
+    """The image pyramid (S, 3, H, W) float32, one level for each short side in `sizes`, and the scales (S,)."""
+    levels = [prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TEST.MAX_SIZE) for size in sizes]
     ims, im_scales = zip(*levels)
     return im_list_to_blob(ims), np.array(im_scales)
 
 
+def _get_image_blob(im):
+    """The image pyramid (S, 3, H, W) of TEST.SCALES, and the scales (S,); the original's name, which forks import."""
+    return _image_pyramid(im, cfg.TEST.SCALES)
+
+
 def _get_rois_blob(im_rois, im_scales):
     """(R, 4) boxes -> (R, 5) float32 [level x1 y1 x2 y2], at the level where the area is nearest 224 x 224."""
+    rois, levels = _project_im_rois(im_rois, im_scales)
+    return np.hstack((levels, rois)).astype(np.float32)
+
+
+def _project_im_rois(im_rois, im_scales):
+    """(R, 4) float64 boxes in pixels of their level, and the level (R, 1) of each."""
     im_rois = im_rois.astype(np.float64, copy=False)
     areas = (im_rois[:, 2] - im_rois[:, 0] + 1) * (im_rois[:, 3] - im_rois[:, 1] + 1)
     scaled_areas = areas[:, np.newaxis] * im_scales ** 2  # (R, S)
     levels = np.abs(scaled_areas - 224 * 224).argmin(axis=1)[:, np.newaxis]  # (R, 1), 0 for one scale
-    return np.hstack((levels, im_rois * im_scales[levels])).astype(np.float32)
+    return im_rois * im_scales[levels], levels
+
+
+def _get_blobs(im, rois):
+    """({'data': the pyramid, 'rois': _get_rois_blob of boxes (R, 4)}, the scales); the original's name.
+
+    rois stays None for a net that makes its own (TEST.HAS_RPN).
+    """
+    data, im_scales = _get_image_blob(im)
+    return {'data': data, 'rois': None if cfg.TEST.HAS_RPN else _get_rois_blob(rois, im_scales)}, im_scales
+
+
+def vis_detections(im, class_name, dets, thresh=0.3):
+    """Show the first 10 of dets (N, 5) [x1 y1 x2 y2 score] that score above thresh on im (H, W, 3) BGR, each by itself;
+    the original's name."""
+    import matplotlib.pyplot as plt  # which takes long, for what few call
+    for *corners, score in dets[:10]:
+        if score > thresh:
+            x1, y1, x2, y2 = corners
+            plt.cla()
+            plt.imshow(im[:, :, ::-1])      # BGR -> RGB
+            plt.gca().add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor='g', linewidth=3))
+            plt.title('%s  %.3f' % (class_name, score))
+            plt.show()
 
 
 def apply_nms(all_boxes, thresh):

@@ -2,6 +2,7 @@
 import os
 
 import numpy as np
+from datasets.imdb_base import completed
 from fast_rcnn.bbox_transform import clip_boxes
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import FiniteCheck, require_finite
@@ -20,15 +21,24 @@ def im_proposals(net, im):
     if len(cfg.TEST.SCALES) != 1:
         raise UserError("an RPN makes proposals at one scale; set TEST.SCALES to one number, got %s"
                         % list(cfg.TEST.SCALES))
-    scaled, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TEST.SCALES[0], cfg.TEST.MAX_SIZE)
-    data = im_list_to_blob([scaled])
-    im_info = np.array([[*data.shape[2:], im_scale]], dtype=np.float32)
+    data, im_info = _get_image_blob(im)
+    im_scale = im_info[0, 2]
     for name, array in (("data", data), ("im_info", im_info)):
         net.blobs[name].reshape(*array.shape)
     net.forward(data=data, im_info=im_info)
-    boxes, scores = net.blobs["rois"].data[:, 1:] / np.float32(im_scale), net.blobs["scores"].data[:, 0].copy()
+    boxes, scores = net.blobs["rois"].data[:, 1:] / im_scale, net.blobs["scores"].data[:, 0].copy()
     require_finite(net, boxes, scores)
     return clip_boxes(boxes, im.shape), scores
+
+
+def _get_image_blob(im):
+    """data blob (1, 3, H, W) of an image at TEST.SCALES, and im_info (1, 3) [height width scale].
+
+    The original's name, which forks import.
+    """
+    scaled, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TEST.SCALES[0], cfg.TEST.MAX_SIZE)
+    data = im_list_to_blob([scaled])
+    return data, np.array([[*data.shape[2:], im_scale]], dtype=np.float32)
 
 
 def imdb_proposals(net, imdb):
@@ -50,4 +60,4 @@ def save_proposals(path, imdb, box_list):
     with whole_file(path) as f:
         np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
                  counts=np.array([len(boxes) for boxes in box_list], np.int64),
-                 images=imdb.proposal_names(), image_sha256=imdb.image_hashes())
+                 images=completed(imdb).proposal_names(), image_sha256=imdb.image_hashes())
