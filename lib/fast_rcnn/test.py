@@ -4,6 +4,7 @@ import os
 import cv2
 import numpy as np
 from datasets.check import tell_images_without_objects
+from datasets.imdb_base import completed
 from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
 from utils.caffe_extensions import join
 from utils.errors import UserError
@@ -217,12 +218,14 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
     each detects in its share of the images, and rank 0 does the rest; the others return None.
     """
     check_cfg('TEST')
+    imdb = completed(imdb)
     columns = None if classes is None else class_columns(classes, imdb.classes, net.name, imdb.name)
     output_dir = get_output_dir(imdb, net)
     nccl = join()
     with nccl.root_first():
-        roidb = imdb.gt_roidb() if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
-    tell_images_without_objects(imdb, roidb, share=1)
+        roidb = _ground_truth(imdb) if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
+    if roidb is not None:
+        tell_images_without_objects(imdb, roidb, share=1)
     all_boxes = [[] for _ in range(imdb.num_classes)]
     finite = FiniteCheck(net)
     for i in progress(range(nccl.rank, len(imdb.image_index), nccl.count), "test " + imdb.name, unit="im"):
@@ -248,6 +251,12 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
 
 
 test_net.__test__ = False  # type: ignore[attr-defined]  # not a test to pytest
+
+
+def _ground_truth(imdb):
+    """The gt roidb, or None of a fork's imdb that has none, which the original does not ask for where the net has an
+    RPN."""
+    return imdb.gt_roidb() if hasattr(imdb, 'gt_roidb') else None
 
 
 def _dealt_back(shares):
