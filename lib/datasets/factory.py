@@ -10,7 +10,7 @@ from datasets.coco import coco
 from datasets.own_folders import own_imdb, unknown_name
 from datasets.pascal_voc import pascal_voc
 
-__sets = {}     # {name: function that makes the imdb}
+__sets: dict = {}   # {name: function that makes the imdb}
 
 
 def register(name, make):

@@ -55,7 +55,7 @@ class digit_halves(pascal_voc):
         for cls_ind, cls in enumerate(self.classes):
             if cls == '__background__':
                 continue
-            with open(self._get_voc_results_file_template().format(cls), 'w') as f:  # noqa: PLW1514
+            with open(self._get_voc_results_file_template().format(cls), 'w') as f:
                 for index, dets in zip(self.image_index, all_boxes[cls_ind]):
                     for k in range(len(dets)):
                         f.write('{:s} {:.3f} {:.1f} {:.1f} {:.1f} {:.1f}\n'.format(index, dets[k, -1], *(dets[k, :4] + 1)))
@@ -65,7 +65,7 @@ class digit_halves(pascal_voc):
         recalls = {}
         for cls_ind, cls in enumerate(self.classes[1:], start=1):
             found = {}
-            with open(self._get_voc_results_file_template().format(cls)) as f:  # noqa: PLW1514
+            with open(self._get_voc_results_file_template().format(cls)) as f:
                 for line in f:
                     words = line.split()
                     found.setdefault(words[0], []).append([float(x) - 1 for x in words[2:]])
