@@ -6,7 +6,7 @@ import _cli
 import numpy as np
 from datasets import by_name
 from datasets.check import tell_images_without_objects
-from datasets.imdb import AREA_RANGES
+from datasets.ground_truth import AREA_RANGES
 from fast_rcnn.config import cfg_from_list
 from utils.errors import UserError
 

@@ -8,8 +8,9 @@ import _cli
 import caffe
 import numpy as np
 from datasets.by_name import load_imdb
+from datasets.proposals import save_proposals
 from fast_rcnn.config import cfg, get_output_dir
-from rpn.generate import imdb_proposals, save_proposals
+from rpn.generate import imdb_proposals
 from utils.errors import UserError
 
 

@@ -59,8 +59,9 @@ def main():
     classes, _ = _classes.classes_for(imdb, args.caffemodel, args.classes)
     net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes, output_dir), args.caffemodel, caffe.TEST)
     net.name = name
-    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis,
-             classes=classes)
+    # A fork's own test_net may not take them.
+    other = {} if tuple(classes) == tuple(imdb.classes) else {'classes': classes}
+    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis, **other)
     if solver_rank():
         return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,

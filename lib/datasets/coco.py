@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse
 from utils.errors import UserError
 
+from datasets.box_checks import clip_one_pixel, one_a_row
 from datasets.cache import cached_arrays, content_key
 from datasets.check import require_checked
 from datasets.coco_ids import is_id
@@ -13,7 +14,6 @@ from datasets.coco_layout import official_layout, own_layout
 from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
 from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import placement_settings
-from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.image_files import Geometry, image_geometry
 from datasets.proposals import find_proposals

@@ -2,7 +2,7 @@
 import numpy as np
 from utils.errors import UserError
 
-from datasets.ds_utils import bad_boxes
+from datasets.box_checks import bad_boxes
 from datasets.image_files import image_size
 
 

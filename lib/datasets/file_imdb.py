@@ -6,10 +6,11 @@ from fast_rcnn.config import cfg
 from utils.errors import UserError
 from utils.progress import progress
 
+from datasets.box_checks import bad_boxes, clip_one_pixel
 from datasets.cache import cached_roidb, content_key
 from datasets.check import require_sound
 from datasets.content_hash import existing_hashes
-from datasets.ds_utils import bad_boxes, clip_one_pixel, filter_small_boxes, unique_boxes
+from datasets.ds_utils import filter_small_boxes, unique_boxes
 from datasets.entries import complete, entry_size
 from datasets.imdb import imdb
 from datasets.imdb_base import overrides

@@ -7,16 +7,11 @@ from fast_rcnn.config import cache_dir
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
+from datasets.box_checks import one_a_row
 from datasets.crowds import covered_by, crowd_rows
-from datasets.ds_utils import one_a_row
 from datasets.entries import entry_areas, entry_size
-from datasets.ground_truth import object_rows
+from datasets.ground_truth import AREA_RANGES, object_rows
 from datasets.imdb_base import ImdbBase
-
-# area ranges of evaluate_recall, in square pixels
-AREA_RANGES = {"all": (0, 1e5 ** 2), "small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e5 ** 2),
-               "96-128": (96 ** 2, 128 ** 2), "128-256": (128 ** 2, 256 ** 2), "256-512": (256 ** 2, 512 ** 2),
-               "512-inf": (512 ** 2, 1e5 ** 2)}
 
 
 class imdb(ImdbBase):

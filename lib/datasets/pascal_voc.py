@@ -9,16 +9,15 @@ from fast_rcnn.config import cfg
 from utils.errors import UserError
 from utils.progress import progress
 
+from datasets.box_checks import clip_one_pixel, one_a_row
 from datasets.cache import content_key
 from datasets.check import require_checked
 from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import placement_settings
-from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.flags import unknown_words_lines
 from datasets.image_files import image_geometry
 from datasets.imdb_base import overrides
-from datasets.voc_eval import fill, load_annotations
 from datasets.voc_layout import (
     VOC_CLASSES,
     folder_name,
@@ -30,6 +29,7 @@ from datasets.voc_layout import (
     require_folder,
 )
 from datasets.voc_results import pack_submission, save_scores, score_boxes, score_files, write_results
+from datasets.voc_scores import fill, load_annotations
 from datasets.voc_xml import NO_ANNOTATION, object_problems, placement_of, read_annotation
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")

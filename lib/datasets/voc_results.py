@@ -7,7 +7,7 @@ import numpy as np
 from utils.progress import progress
 from utils.whole_file import whole_file
 
-from datasets.voc_eval import fill, read_detections, score_class, select_class
+from datasets.voc_scores import fill, read_detections, score_class, select_class
 
 NINE_DIGITS = " ".join(["%.9g"] * 5)     # enough for every float32 to come back as it was
 ONE_BASED = [0, 1, 1, 1, 1]

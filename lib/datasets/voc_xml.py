@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from utils.errors import UserError
 
+from datasets.box_checks import bad_boxes, look_like_fractions
 from datasets.drawn_boxes import Placement, find_placement
-from datasets.ds_utils import bad_boxes, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag
 from datasets.text_files import read_xml
 

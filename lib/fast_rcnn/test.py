@@ -5,9 +5,10 @@ import cv2
 import numpy as np
 from datasets.check import tell_images_without_objects
 from datasets.imdb_base import completed
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
 from utils.caffe_extensions import join
 from utils.errors import UserError
+from utils.images import read_image
 from utils.progress import progress
 
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes

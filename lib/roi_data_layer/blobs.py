@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 from datasets.ground_truth import object_rows
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
+from utils.images import read_image
 
 from roi_data_layer.sampling import all_rois, sample_rois
 

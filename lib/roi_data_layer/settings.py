@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 from fast_rcnn.config import cfg
-from utils.blob import Scaling
+from utils.images import Scaling
 
 from roi_data_layer.bbox_targets import Targets
 from roi_data_layer.ohem import Mining

@@ -7,7 +7,7 @@ from fast_rcnn.config import cfg
 from utils.cython_bbox import bbox_overlaps
 from utils.python_layer import put
 
-from rpn.generate_anchors import shifted_anchors
+from rpn.anchors import shifted_anchors
 from rpn.layer_io import objects_of, read_anchors
 
 

@@ -1,15 +1,13 @@
 """Proposals of a trained region proposal network, for a detector that is trained on them by itself."""
-import os
 
 import numpy as np
-from datasets.imdb_base import completed
 from fast_rcnn.bbox_transform import clip_boxes
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import FiniteCheck, require_finite
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
 from utils.errors import UserError
+from utils.images import read_image
 from utils.progress import progress
-from utils.whole_file import remove_parts, whole_file
 
 
 def im_proposals(net, im):
@@ -49,15 +47,3 @@ def imdb_proposals(net, imdb):
         with finite.image(path):
             box_list.append(im_proposals(net, read_image(path))[0])
     return box_list
-
-
-def save_proposals(path, imdb, box_list):
-    """Write the boxes of every image of imdb, a list of (R, 4) [x1 y1 x2 y2], whole or not at all.
-
-    path: a .npz as datasets.proposals reads it, which also tells of which image files the boxes are.
-    """
-    remove_parts(os.path.dirname(path))
-    with whole_file(path) as f:
-        np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
-                 counts=np.array([len(boxes) for boxes in box_list], np.int64),
-                 images=completed(imdb).proposal_names(), image_sha256=imdb.image_hashes())

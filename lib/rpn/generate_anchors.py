@@ -23,13 +23,6 @@ def generate_anchors(base_size=BASE_SIZE, ratios=RATIOS, scales=SCALES):
     return np.stack([centre - half_w, centre - half_h, centre + half_w, centre + half_h], axis=1)
 
 
-def shifted_anchors(anchors, height, width, feat_stride):
-    """The anchors (A, 4) at every cell of a feature map: (height * width * A, 4), rows by y, x, anchor."""
-    y, x = np.mgrid[:height, :width] * feat_stride
-    shifts = np.stack([x, y, x, y], axis=-1)                                # (H, W, 4)
-    return (shifts[:, :, np.newaxis] + anchors).reshape(-1, 4)
-
-
 # The original's names for the steps, which forks import.
 
 def _whctrs(anchor):

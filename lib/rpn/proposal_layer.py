@@ -7,7 +7,7 @@ from fast_rcnn.finite import NotFiniteError
 from nms.cpu_nms import greedy_nms
 from utils.python_layer import phase_of, put
 
-from rpn.generate_anchors import shifted_anchors
+from rpn.anchors import shifted_anchors
 from rpn.layer_io import read_anchors
 
 

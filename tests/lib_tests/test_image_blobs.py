@@ -9,8 +9,9 @@ from fast_rcnn.config import cfg
 from fast_rcnn.test import _get_image_blob, _get_rois_blob
 from PIL import Image
 from support.reference import lib_case, shared
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
 from utils.errors import UserError
+from utils.images import read_image
 
 IDS = ["000010", "005137", "006500", "007332", "000206", "004712"]
 JPEGS = ("data", "voc07mini", "VOCdevkit2007", "VOC2007", "JPEGImages")
