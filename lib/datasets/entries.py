@@ -14,9 +14,10 @@ def entry_size(entry, imdb, i):
 
 
 def entry_areas(entry):
-    """seg_areas (R,) float32 of a roidb entry; without them, the areas of its objects' boxes and 0 for proposals."""
-    if "seg_areas" in entry:
-        return entry["seg_areas"]
+    """seg_areas (R,) float32 of a roidb entry; where they are missing, or were not merged as the boxes were, the areas of
+    its objects' boxes and 0 for proposals."""
+    if len(entry.get("seg_areas", ())) == len(entry["boxes"]):
+        return np.asarray(entry.get("seg_areas", ()), dtype=np.float32)
     boxes = np.asarray(entry["boxes"], dtype=np.float32)
     areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
     return np.where(entry["gt_classes"] > 0, areas, 0).astype(np.float32)

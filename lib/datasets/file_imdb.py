@@ -13,11 +13,11 @@ from datasets.content_hash import existing_hashes
 from datasets.ds_utils import filter_small_boxes, unique_boxes
 from datasets.entries import complete, entry_size
 from datasets.imdb import imdb
-from datasets.imdb_base import overrides
+from datasets.imdb_base import ImdbBase, overrides
 from datasets.proposals import find_proposals, load_proposals
 
 
-class file_imdb(imdb):
+class file_imdb(imdb, ImdbBase):      # ImdbBase by itself, as imdb.py may be a fork's
     """A subclass gives, for an index of image_index, _image_file(index) and _read_annotation(index) -> (entry of the gt
     roidb, how many boxes were clipped), _gt_key(), the content key of all its annotations, _source_files(), the paths
     of its annotations and lists, annotated, and _proposals, the path of the proposal file without its extension, one of
@@ -51,7 +51,7 @@ class file_imdb(imdb):
 
     def image_hashes(self):
         if not self._is_stored():
-            return imdb.image_hashes(self)
+            return ImdbBase.image_hashes(self)
         return existing_hashes([self._image_file(index) for index in self._image_index], self.name + " hashes")
 
     @property
@@ -118,7 +118,7 @@ class file_imdb(imdb):
         return self.config.get(key, self.DEFAULTS[key])
 
     def _is_stored(self):
-        return vars(type(self)).get("IS_STORED", False)
+        return vars(type(self)).get("IS_STORED", False) and issubclass(imdb, ImdbBase)
 
     def _stored_roidb(self, kind, find_key, build):
         return self._cached_roidb(kind, find_key, build) if self._is_stored() else complete(build(), self)
