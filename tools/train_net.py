@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Train a Fast R-CNN detector on a data set, and write its snapshots and record below output/."""
 import argparse
+import inspect
 import os
 import time
 from collections import namedtuple
@@ -14,7 +15,7 @@ from fast_rcnn.train import get_training_roidb, train_net
 from training.fitting import snapshot_prefix
 from training.record import RECORD, read_record
 from training.run_folder import Run
-from utils.caffe_extensions import join, solver_rank
+from utils.caffe_extensions import join, solver_count, solver_rank
 from utils.errors import UserError
 
 WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
@@ -64,6 +65,16 @@ def load_imdb(names, rpn_files):
     return Joined('+'.join(imdb.name for imdb in imdbs), imdbs[0].classes, imdbs[0].num_classes), imdbs
 
 
+def train_with_forks_own(args, roidb, output_dir):
+    """Train with the train_net of a fork's own lib/fast_rcnn/train.py, which takes what the original's takes."""
+    file = inspect.getsourcefile(train_net)
+    if args.resume or solver_count() > 1:
+        raise UserError("train_net is that of %s, a fork's own, which neither resumes nor trains in several processes; "
+                        "leave out --resume and torchrun" % file)
+    print("train_net is that of %s, a fork's own: it keeps no state to resume from, and no record" % file, flush=True)
+    train_net(args.solver, roidb, output_dir, pretrained_model=args.weights, max_iters=args.max_iters)
+
+
 def main():
     args, start = parse_args(), time.monotonic()
     _cli.take_rank()
@@ -79,6 +90,9 @@ def main():
     with join().root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
+    if 'run' not in inspect.signature(train_net).parameters:
+        train_with_forks_own(args, roidb, output_dir)
+        return
     paths = {'imdb': args.imdb, 'solver': args.solver, 'weights': args.weights}
     prefix = snapshot_prefix(read_solver(args.solver), cfg.TRAIN.SNAPSHOT_INFIX)
     facts = {**paths, 'iterations': args.max_iters, 'prefix': prefix, 'classes': imdb.classes}

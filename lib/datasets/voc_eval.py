@@ -11,9 +11,11 @@ def voc_eval(detpath, annopath, imagesetfile, classname, cachedir, ovthresh=0.5,
 
     detpath: result file, with {:s} for the class or without, lines 'image score xmin ymin xmax ymax'; annopath:
     annotations, {:s} for the image; imagesetfile: image names, one a line; cachedir: for the parsed annotations.  Class
-    names are compared without case.  No detections: ap 0; no objects, difficult ones aside: rec and ap nan.
+    names are compared without case.  No detections: ap 0; no objects, difficult ones aside: rec nan, and as in the
+    original ap nan, or 0 at 11 points.
     """
     names = read_lines(imagesetfile)
     gt = select_class(load_annotations(annopath, names, cachedir), classname)
     detections = read_detections(fill(detpath, classname) if PLACE.search(detpath) else detpath, names)
-    return score_class(*detections, gt, ovthresh, use_07_metric)
+    rec, prec, ap = score_class(*detections, gt, ovthresh, use_07_metric)
+    return rec, prec, 0.0 if use_07_metric and gt["difficult"].all() else ap
