@@ -14,7 +14,7 @@ def entry_size(entry, imdb, i):
 
 
 def entry_areas(entry):
-    """seg_areas (R,) float32 of a roidb entry; where they are missing, or were not merged as the boxes were, the areas of
+    """seg_areas (R,) float32 of a roidb entry; where they are missing, or were not merged with the boxes, the areas of
     its objects' boxes and 0 for proposals."""
     if len(entry.get("seg_areas", ())) == len(entry["boxes"]):
         return np.asarray(entry.get("seg_areas", ()), dtype=np.float32)

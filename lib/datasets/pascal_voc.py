@@ -19,6 +19,7 @@ from datasets.flags import unknown_words_lines
 from datasets.image_files import image_geometry
 from datasets.imdb_base import overrides
 from datasets.voc_layout import (
+    IMAGE_EXTENSIONS,
     VOC_CLASSES,
     folder_name,
     has_annotations,
@@ -31,8 +32,6 @@ from datasets.voc_layout import (
 from datasets.voc_results import pack_submission, save_scores, score_boxes, score_files, write_results
 from datasets.voc_scores import fill, load_annotations
 from datasets.voc_xml import NO_ANNOTATION, object_problems, placement_of, read_annotation
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 
 
 class pascal_voc(file_imdb):

@@ -8,6 +8,7 @@ from datasets.voc_xml import read_annotation
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 SETS = {"voc_%s_%s" % (year, split): (split, year)
         for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
 # Years whose annotations of `test` are on the evaluation server alone.
