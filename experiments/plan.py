@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import yaml
-from datasets.factory import imdb_name, split_names
+from datasets.by_name import imdb_name, split_names
 from fast_rcnn.config import output_path
 from utils.errors import UserError
 
@@ -36,6 +36,7 @@ class Options:
     nproc: str = ""
     plus: str = ""
     trained: str = ""
+    ohem_import: str = ""       # modules to import first, with commas between them
 
     @classmethod
     def from_variables(cls, gpu: str, settings: Sequence[str], variables: Mapping[str, str]) -> "Options":
@@ -56,6 +57,7 @@ def plan(method: str, net: str, dataset: str, options: Options) -> list[list[str
     model = _model_folder(method, net)
     launch = _launcher(method, options.nproc)
     device = ["--gpu", options.gpu] + (["--precision", options.precision] if options.precision else [])
+    device += ["--import", options.ohem_import] if options.ohem_import else []
     commands, trained = [], options.trained
     if not trained:
         settings = _settings(method, experiment_of(method, _training_plus(options.plus), dataset), options.settings)
@@ -91,10 +93,22 @@ def dataset_of(method: str, dataset: str) -> Dataset:
     if dataset.startswith("coco:"):
         images = os.path.join(dataset.removeprefix("coco:"), "images")
         return Dataset(f"{dataset}/trainval.json@{images}", f"{dataset}/test.json@{images}", "solver", OWN_ITERS, NONE)
+    if dataset.startswith("imdb:"):
+        return _of_imdbs(dataset)
     rows = read_settings(method)
     if dataset not in rows:
-        raise UserError(f"unknown data set {dataset}; use voc:FOLDER, coco:FOLDER or one of: {' '.join(rows)}")
+        raise UserError(f"unknown data set {dataset}; use voc:FOLDER, coco:FOLDER, imdb:TRAIN/TEST or one of: "
+                        f"{' '.join(rows)}")
     return rows[dataset]
+
+
+def _of_imdbs(dataset):
+    """That of imdb:TRAIN[+TRAIN2]/TEST, names of imdbs."""
+    train, _, test = dataset.removeprefix("imdb:").rpartition("/")
+    if not train or not test:
+        raise UserError(f"data set {dataset}: expected imdb:TRAIN/TEST, names of data sets as --imdb of the tools "
+                        "takes them, such as imdb:mine_train+voc_2007_trainval/mine_test")
+    return Dataset(train, test, "solver", OWN_ITERS, NONE)
 
 
 def experiment_of(method: str, plus: str, dataset: str) -> str:

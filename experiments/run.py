@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Train and test a detector; every script in experiments/scripts runs this.
 
-    python experiments/run.py SCRIPT METHOD ONLY_DATASET GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]
+    python experiments/run.py SCRIPT METHOD ONLY_DATASET GPU_ID NET [DATASET] [--dry-run] [--import MODULE] \\
+        [--set KEY VALUE ...]
 
 Runs the commands of `plan` in order and writes their output to one log file; --dry-run prints the commands.
 """
@@ -19,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib"), str(ROOT / "caffe-fast-rcnn" / "py
 
 from utils.errors import UserError  # noqa: E402
 from utils.launch import call  # noqa: E402
+from utils.own_modules import VARIABLE, import_modules  # noqa: E402
 
 from experiments.plan import Options, experiment_of, plan  # noqa: E402
 from experiments.tables import read_settings, settings_table  # noqa: E402
@@ -30,7 +32,9 @@ Usage: [VARIABLE=...] {script} GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE
   DATASET    pascal_voc (default), or another row of experiments/scripts/{table}:
              {datasets};
              your own: voc:FOLDER in VOC's layout with the sets trainval and test (voc:A+voc:B trains on both and
-             tests on A), or coco:FOLDER with trainval.json, test.json and images/
+             tests on A), or coco:FOLDER with trainval.json, test.json and images/; or imdb:TRAIN[+TRAIN2]/TEST,
+             data sets that are known by name, such as those that a fork's module registers
+  --import   a fork's module, to be imported first: --import MODULE
   --dry-run  print the commands and run none of them
   --set      settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
@@ -39,7 +43,8 @@ Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from s
            PRECISION (float32, tf32 or bf16: how training and testing multiply),
            NPROC (processes that train and test together; on GPUs from GPU_ID on, one each),
            PLUS=M (train and test at several scales), B (test in two stages with voting) or M+B,
-           TRAINED (a .caffemodel: only test it)
+           TRAINED (a .caffemodel: only test it),
+           OHEM_IMPORT (modules, with commas, as --import)
 """
 
 
@@ -60,6 +65,22 @@ def parse(words: Sequence[str], script: str, method: str, only: str) -> tuple[st
     if rest and rest[0] != "--set":
         raise UserError(f"expected --set after the data set, got {rest[0]}; run {script} alone for help")
     return gpu, net, dry, dataset, rest[1:]
+
+
+def _import_own(words):
+    """Import the modules of --import and OHEM_IMPORT; returns the other words of a command line.
+
+    They stand in OHEM_IMPORT from then on.
+    """
+    end = words.index("--set") if "--set" in words else len(words)
+    import_modules(os.environ.get(VARIABLE, ""), VARIABLE)
+    while "--import" in words[:end]:
+        at = words.index("--import")
+        if at + 1 == end:
+            raise UserError("--import needs the name of a module; run the script alone for help")
+        import_modules(words[at + 1], "--import")
+        words, end = words[:at] + words[at + 2:], end - 2
+    return words
 
 
 def _print_usage(script, table, datasets):
@@ -99,6 +120,7 @@ def _say(pipe, line):
 def main(words: Sequence[str]) -> int:
     """Run a script: words are its path, METHOD, the one data set it takes ('' for any), and its arguments."""
     script, method, only, *args = words
+    args = _import_own(args)
     gpu, net, dry, dataset, settings = parse(args, script, method, only)
     options = Options.from_variables(gpu, settings, os.environ)
     commands = plan(method, net, dataset, options)

@@ -16,14 +16,17 @@ from training.record import describe_run, plain, write_record
 from utils import caffe_extensions, progress
 from utils.caffe_extensions import CaffeError, LostProcess
 from utils.errors import UserError
+from utils.own_modules import VARIABLE, import_modules
 
 # Seconds: rank 0 meets most mistakes of the others too, and tells them; then torchrun ends the others before they do.
 RANK_0_FIRST = 5
 
 
 def add_common_flags(parser):
-    """Those of add_device_flags, --cfg (may be given several times), and --set, which takes the rest of the line."""
+    """Those of add_device_flags and add_import_flag, --cfg (may be given several times), and --set, which takes the
+    rest of the line."""
     add_device_flags(parser, gpu='0')
+    add_import_flag(parser)
     parser.add_argument('--cfg', dest='cfg_files', action='append', default=[], metavar='FILE',
                         help="yml file of settings; may be repeated, the last one wins")
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
@@ -38,6 +41,22 @@ def add_device_flags(parser, gpu):
                              "(default: float32)")
     parser.add_argument('--deterministic', action='store_true',
                         help="the same numbers in every run on a GPU, perhaps slower (on the CPU they always are)")
+
+
+class _ImportNow(argparse.Action):
+    """Imports modules as they are given, for the flags after them and the data sets that they register."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        namespace.imports = [*namespace.imports, *import_modules(values, option_string)]
+
+
+def add_import_flag(parser):
+    """--import, for a tool that takes data sets or settings; the modules of OHEM_IMPORT are imported here."""
+    import_modules(os.environ.get(VARIABLE, ''), VARIABLE)
+    parser.add_argument('--import', dest='imports', action=_ImportNow, default=[], metavar='MODULE',
+                        help="import this module of PYTHONPATH or the working directory first, one that registers data "
+                             "sets (datasets.factory.register) or adds settings; may be repeated (default: the modules "
+                             "in the variable OHEM_IMPORT, with commas)")
 
 
 def parse(parser):

@@ -4,7 +4,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-from datasets.factory import COCO_SETS, OWN, VOC_SETS, split_names
+from datasets import coco_layout, voc_layout
+from datasets.by_name import split_names
+from datasets.own_folders import OWN
 from fast_rcnn.config import cfg, changed_folders
 
 # Whatever the file, no program can help it.
@@ -31,9 +33,9 @@ def given_paths(words: list[str]) -> Iterator[str]:
 
 
 def _paths_of(name):
-    if name in VOC_SETS or name in COCO_SETS:
+    if name in voc_layout.SETS or name in coco_layout.SETS:
         yield os.path.join(cfg.DATA_DIR, "selective_search_data")
-        yield os.path.join(cfg.DATA_DIR, "VOCdevkit" + VOC_SETS[name][1] if name in VOC_SETS else "coco")
+        yield os.path.join(cfg.DATA_DIR, "coco" if name in coco_layout.SETS else "VOCdevkit" + voc_layout.SETS[name][1])
         return
     kind = next((kind for kind in OWN if name.startswith(kind)), "")
     text = name[len(kind):]

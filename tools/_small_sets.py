@@ -3,7 +3,7 @@ import json
 import os
 import shutil
 
-from datasets.factory import get_imdb
+from datasets.by_name import load_imdb
 from digits import dataset
 
 COUNTS = {"trainval": 16, "test": 6}   # images
@@ -41,7 +41,7 @@ def _make_coco(voc, folder):
     shutil.copytree(voc / "JPEGImages", folder / "images", dirs_exist_ok=True)
     for split in COUNTS:
         shutil.copy(voc / "selective_search_data" / ("digits_%s.mat" % split), proposals / ("coco_%s.mat" % split))
-        (folder / (split + ".json")).write_text(json.dumps(_coco_tree(get_imdb("voc:%s@%s" % (voc, split)))))
+        (folder / (split + ".json")).write_text(json.dumps(_coco_tree(load_imdb("voc:%s@%s" % (voc, split)))))
 
 
 def _coco_tree(imdb):

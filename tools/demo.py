@@ -27,8 +27,8 @@ from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import image_detections
 from utils import selective_search
-from utils.blob import read_image
 from utils.errors import UserError
+from utils.images import read_image
 
 VOTERS = 0.05   # lowest score of the boxes that take part in TEST.BBOX_VOTE, test_net's default
 COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#f032e6', '#9a6324', '#808000', '#000075')

@@ -4,9 +4,9 @@ import argparse
 
 import _cli
 import numpy as np
+from datasets import by_name
 from datasets.check import tell_images_without_objects
-from datasets.factory import get_imdb
-from datasets.imdb import AREA_RANGES
+from datasets.ground_truth import AREA_RANGES
 from fast_rcnn.config import cfg_from_list
 from utils.errors import UserError
 
@@ -23,6 +23,7 @@ def parse_args():
                                                            "--set TRUST_PICKLE True)")
     parser.add_argument('--limit', type=_cli.parse_count(0), metavar='N',
                         help="use only the first N proposals of an image")
+    _cli.add_import_flag(parser)
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one; takes the rest of the line")
     return _cli.parse(parser)
@@ -36,7 +37,7 @@ def load_imdb(args):
         raise UserError("--rpn-file %s is read by --method rpn only, got --method %s" % (args.rpn_file, method))
     if method == 'rpn':
         _cli.need_file(args.rpn_file, '--rpn-file', "name the file of the boxes")
-    imdb = get_imdb(args.imdb_name)
+    imdb = by_name.load_imdb(args.imdb_name)
     imdb.config['rpn_file'] = args.rpn_file
     imdb.set_proposal_method(method)
     return imdb, method

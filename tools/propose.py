@@ -4,7 +4,7 @@ import argparse
 import os
 
 import _cli
-from datasets.factory import get_imdb, split_names
+from datasets.by_name import load_imdb, split_names
 from datasets.proposals import find_proposals
 from datasets.propose import MODE, WIDTH, propose
 from utils.errors import UserError
@@ -23,6 +23,7 @@ def parse_args():
     parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
                         help="images at a time (default: one for each core, %(default)s)")
     parser.add_argument('--out', metavar='FILE', help="write this .mat (default: where the data set looks for it)")
+    _cli.add_import_flag(parser)
     return _cli.parse(parser)
 
 
@@ -34,7 +35,7 @@ def main():
     if args.workers < 1 or (args.width or 0) < 0:
         raise UserError("--workers must be at least 1 and --width at least 0, got %d and %s"
                         % (args.workers, args.width))
-    for imdb in [get_imdb(name) for name in names]:
+    for imdb in [load_imdb(name) for name in names]:
         path = os.path.abspath(args.out or _place(imdb))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         propose(imdb, path, args.mode, args.width, args.workers)

@@ -36,6 +36,7 @@ def parse_args():
                         help="training images whose RoIs are ranked (default: 24)")
     parser.add_argument('--crops', type=_cli.parse_count(0), default=8, help="pictures of each kind (default: 8)")
     _cli.add_device_flags(parser, gpu='cpu')
+    _cli.add_import_flag(parser)
     return parser.parse_args()
 
 

@@ -4,8 +4,8 @@ import argparse
 import os
 
 import _cli
+from datasets.by_name import load_imdb
 from datasets.check import tell_images_without_objects
-from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, cfg_from_list
 from fast_rcnn.detections import DETECTIONS_FILE, load_detections
 from fast_rcnn.test import apply_nms
@@ -19,6 +19,7 @@ def parse_args():
     parser.add_argument('--matlab', dest='matlab_eval', action='store_true', help="also score with the MATLAB devkit")
     parser.add_argument('--comp', dest='comp_mode', action='store_true', help="competition mode: keep the result files")
     parser.add_argument('--nms', dest='apply_nms', action='store_true', help="apply NMS (TEST.NMS) to them first")
+    _cli.add_import_flag(parser)
     parser.add_argument('--set', dest='set_cfgs', nargs=argparse.REMAINDER, default=[], metavar='KEY VALUE',
                         help="settings one by one, such as TEST.NMS 0.2; takes the rest of the line")
     return _cli.parse(parser)
@@ -31,7 +32,7 @@ def main():
     path = os.path.join(args.output_dir, DETECTIONS_FILE)
     if not os.path.isfile(path):
         raise UserError("%s: no such file; give the folder that tools/test_net.py calls 'Results go to'" % path)
-    imdb = get_imdb(args.imdb_name)
+    imdb = load_imdb(args.imdb_name)
     imdb.competition_mode(args.comp_mode)
     if args.matlab_eval:
         imdb.config['matlab_eval'] = True

@@ -7,9 +7,10 @@ import time
 import _cli
 import caffe
 import numpy as np
-from datasets.factory import get_imdb
+from datasets.by_name import load_imdb
+from datasets.proposals import save_proposals
 from fast_rcnn.config import cfg, get_output_dir
-from rpn.generate import imdb_proposals, save_proposals
+from rpn.generate import imdb_proposals
 from utils.errors import UserError
 
 
@@ -34,7 +35,7 @@ def main():
     _cli.need_file(args.caffemodel, '--net', "train one with tools/train_faster_rcnn_alt_opt.py")
     if args.out and not args.out.endswith('.npz'):
         raise UserError("--out %s: expected a .npz file" % args.out)
-    imdb = get_imdb(args.imdb)
+    imdb = load_imdb(args.imdb)
     stem = os.path.splitext(os.path.basename(args.caffemodel))[0]
     path = os.path.abspath(args.out or os.path.join(get_output_dir(imdb), stem + '_proposals.npz'))
     os.makedirs(os.path.dirname(path), exist_ok=True)

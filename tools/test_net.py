@@ -7,8 +7,8 @@ import time
 import _classes
 import _cli
 import caffe
+from datasets.by_name import load_imdb
 from datasets.content_hash import file_hash
-from datasets.factory import get_imdb
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import test_net
@@ -49,7 +49,7 @@ def main():
         wait_for(args.caffemodel)
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
-    imdb = get_imdb(args.imdb)
+    imdb = load_imdb(args.imdb)
     imdb.competition_mode(args.comp_mode)
     if not cfg.TEST.HAS_RPN:
         imdb.set_proposal_method(cfg.TEST.PROPOSAL_METHOD)
@@ -59,8 +59,9 @@ def main():
     classes, _ = _classes.classes_for(imdb, args.caffemodel, args.classes)
     net = caffe.Net(adapt_net(args.prototxt, imdb.num_classes, output_dir), args.caffemodel, caffe.TEST)
     net.name = name
-    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis,
-             classes=classes)
+    # A fork's own test_net may not take them.
+    other = {} if tuple(classes) == tuple(imdb.classes) else {'classes': classes}
+    test_net(net, imdb, max_per_image=args.max_per_image, thresh=args.det_thresh, vis=args.vis, **other)
     if solver_rank():
         return
     _cli.record_run(os.path.join(output_dir, 'run.json'), start, imdb=args.imdb, caffemodel=args.caffemodel,

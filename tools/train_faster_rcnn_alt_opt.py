@@ -20,8 +20,8 @@ import time
 from collections import namedtuple
 
 import _cli
+from datasets.by_name import load_imdb, split_names
 from datasets.content_hash import file_hash
-from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list
 from fast_rcnn.prototxt import read_solver
 from training.fitting import fit_solver
@@ -99,7 +99,7 @@ class Alternation:
 
     def __init__(self, args, folder, stages):
         self.args, self.folder, self.stages = args, folder, stages
-        self.imdbs = [get_imdb(name) for name in split_names(args.imdb)]
+        self.imdbs = [load_imdb(name) for name in split_names(args.imdb)]
         self.names = [imdb.name for imdb in self.imdbs]
         self.overwrite, self.record = args.overwrite, {}
         self.known, self.done = {}, {}      # {result: hash}, of the run before and of this one
@@ -181,6 +181,7 @@ class Alternation:
             return
         self.known = {}         # what follows was made from another result
         words = [sys.executable, os.path.join(TOOLS, tool), '--gpu', args.gpu, '--precision', args.precision, *flags]
+        words += [word for module in args.imports for word in ('--import', module)]
         words += [word for file in args.cfg_files for word in ('--cfg', file)]
         name = 'stage%d_%s' % (stage.number, stage.kind)
         words += ['--set', *args.set_cfgs, *settings, 'EXP_DIR', '%s/%s' % (cfg.EXP_DIR, name)]

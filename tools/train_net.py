@@ -1,20 +1,21 @@
 #!/usr/bin/env python
 """Train a Fast R-CNN detector on a data set, and write its snapshots and record below output/."""
 import argparse
+import inspect
 import os
 import time
 from collections import namedtuple
 
 import _cli
+from datasets import by_name
 from datasets.check import require_trainable
-from datasets.factory import get_imdb, split_names
 from fast_rcnn.config import cfg, get_output_dir
 from fast_rcnn.prototxt import read_solver
 from fast_rcnn.train import get_training_roidb, train_net
 from training.fitting import snapshot_prefix
 from training.record import RECORD, read_record
 from training.run_folder import Run
-from utils.caffe_extensions import join, solver_rank
+from utils.caffe_extensions import join, solver_count, solver_rank
 from utils.errors import UserError
 
 WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
@@ -44,12 +45,12 @@ def parse_args():
 
 def load_imdb(names, rpn_files):
     """The data set `a`, or of `a+b` what the parts have in common; and the parts, with their proposals."""
-    parts = split_names(names)
+    parts = by_name.split_names(names)
     wanted = len(parts) if cfg.TRAIN.PROPOSAL_METHOD == 'rpn' else 0
     if len(rpn_files) != wanted:
         raise UserError("--imdb %s with TRAIN.PROPOSAL_METHOD %s takes %d --rpn-file, got %d"
                         % (names, cfg.TRAIN.PROPOSAL_METHOD, wanted, len(rpn_files)))
-    imdbs = [get_imdb(name) for name in parts]
+    imdbs = [by_name.load_imdb(name) for name in parts]
     for imdb in imdbs[1:]:
         if [name.lower() for name in imdb.classes] != [name.lower() for name in imdbs[0].classes]:
             raise UserError("--imdb %s joins data sets with different classes, or in another order: %s has %s, %s has "
@@ -62,6 +63,16 @@ def load_imdb(names, rpn_files):
     if len(imdbs) == 1:
         return imdbs[0], imdbs
     return Joined('+'.join(imdb.name for imdb in imdbs), imdbs[0].classes, imdbs[0].num_classes), imdbs
+
+
+def train_with_forks_own(args, roidb, output_dir):
+    """Train with the train_net of a fork's own lib/fast_rcnn/train.py, which takes what the original's takes."""
+    file = inspect.getsourcefile(train_net)
+    if args.resume or solver_count() > 1:
+        raise UserError("train_net is that of %s, a fork's own, which neither resumes nor trains in several processes; "
+                        "leave out --resume and torchrun" % file)
+    print("train_net is that of %s, a fork's own: it keeps no state to resume from, and no record" % file, flush=True)
+    train_net(args.solver, roidb, output_dir, pretrained_model=args.weights, max_iters=args.max_iters)
 
 
 def main():
@@ -79,6 +90,9 @@ def main():
     with join().root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
     print("%d roidb entries" % len(roidb), flush=True)
+    if 'run' not in inspect.signature(train_net).parameters:
+        train_with_forks_own(args, roidb, output_dir)
+        return
     paths = {'imdb': args.imdb, 'solver': args.solver, 'weights': args.weights}
     prefix = snapshot_prefix(read_solver(args.solver), cfg.TRAIN.SNAPSHOT_INFIX)
     facts = {**paths, 'iterations': args.max_iters, 'prefix': prefix, 'classes': imdb.classes}

@@ -13,8 +13,8 @@ import os
 import _classes
 import _cli
 import caffe
+from datasets.by_name import load_imdb
 from datasets.check import tell_images_without_objects
-from datasets.factory import get_imdb
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, nets_dir
 from fast_rcnn.prototxt import adapt_net
@@ -39,7 +39,7 @@ def main():
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
     # scores are the SVMs'; a row of fc7 for each box
     cfg.TEST.SVM, cfg.DEDUP_BOXES, cfg.TEST.SCALE_MODE = True, 0, 'per_roi'
-    imdb = get_imdb(args.imdb)
+    imdb = load_imdb(args.imdb)
     classes, columns = _classes.classes_for(imdb, args.caffemodel, args.classes)
     imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
     tell_images_without_objects(imdb, imdb.roidb, share=0.5)

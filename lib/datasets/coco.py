@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse
 from utils.errors import UserError
 
+from datasets.box_checks import clip_one_pixel, one_a_row
 from datasets.cache import cached_arrays, content_key
 from datasets.check import require_checked
 from datasets.coco_ids import is_id
@@ -13,7 +14,6 @@ from datasets.coco_layout import official_layout, own_layout
 from datasets.coco_results import list_detections, save_scores, score_detections, write_detections
 from datasets.content_hash import existing_hashes
 from datasets.drawn_boxes import placement_settings
-from datasets.ds_utils import clip_one_pixel, one_a_row
 from datasets.file_imdb import file_imdb
 from datasets.image_files import Geometry, image_geometry
 from datasets.proposals import find_proposals
@@ -31,9 +31,11 @@ class coco(file_imdb):
     overlaps are -1 (datasets.crowds).  config: file_imdb's; the first 2000 proposals of an image are used.
     """
 
+    IS_STORED = True
+
     def __init__(self, image_set, year, images=None):
         self._layout = own_layout(image_set, images) if year is None else official_layout(image_set, str(year))
-        file_imdb.__init__(self, self._layout.name, self._layout.proposals)
+        file_imdb.__init__(self, self._layout.name)
         self._source_hashes = existing_hashes([path for path, _ in self._layout.sources], self.name + " hashes")
         self._dataset, remarks = read_sources(self._layout.sources, self._layout.annotated, self.name)
         for remark in remarks:
@@ -50,6 +52,14 @@ class coco(file_imdb):
             if self._is_listed(annotation["image_id"]):
                 self._annotations[annotation["image_id"]].append(annotation)
         self.config["top_k"] = TOP_K
+
+    @property
+    def annotated(self):
+        return self._layout.annotated
+
+    @property
+    def _proposals(self):
+        return self._layout.proposals
 
     def problems_at(self, i):
         """What is wrong with image i and its annotations, one line for each."""
@@ -188,7 +198,12 @@ class coco(file_imdb):
             raise UserError("%s: %d of %d files of %s proposals do not exist, the first is %s; download them, or make "
                             "%s with tools/propose.py" % (self.name, len(missing), len(files), method, missing[0],
                                                           self.proposals_path))
-        return self._proposals_roidb(method, files, lambda: [load_image_mat(file, method in Y_FIRST) for file in files])
+
+        def load(gt_roidb):
+            box_list = [load_image_mat(file, method in Y_FIRST) for file in files]
+            return self._roidb_of_boxes(box_list, gt_roidb, files[0])
+
+        return self._proposals_roidb(method, files, load)
 
 
 def load_image_mat(path, y_first):

@@ -5,10 +5,10 @@ import os
 import numpy as np
 from utils.errors import UserError
 
+from datasets.box_checks import bad_boxes, look_like_fractions
 from datasets.check import require_none
 from datasets.coco_ids import is_id, item_problems, kind_problems, split_classes
 from datasets.drawn_boxes import find_placement
-from datasets.ds_utils import bad_boxes, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag, unknown_words_lines
 from datasets.image_files import image_size
 from datasets.text_files import load_json

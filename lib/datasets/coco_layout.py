@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fast_rcnn.config import cfg
 
 OFFICIAL_SPLITS = ("train", "val", "minival", "valminusminival", "trainval", "test", "test-dev")
+SETS = {"coco_%s_%s" % (year, split): (split, year)
+        for year in ("2014", "2015", "2017") for split in OFFICIAL_SPLITS}
 PARTS_OF = {"trainval": ("train", "val")}       # split: those whose annotation files it joins
 IMAGES_OF = {"minival": "val", "valminusminival": "val", "test-dev": "test"}    # split: whose images it has
 

@@ -1,22 +1,33 @@
-"""Data sets by name."""
-import difflib
-import os
-import re
+"""Data sets by name.
 
-from fast_rcnn.config import cfg
+A fork adds its own with `register`, or as in the original with entries of __sets; or it has its own factory.py in place
+of this file, of which only get_imdb and list_imdbs are used (datasets.by_name).
+"""
 from utils.errors import UserError
 
+from datasets import coco_layout, voc_layout
 from datasets.coco import coco
-from datasets.coco_layout import OFFICIAL_SPLITS, own_name
+from datasets.own_folders import own_imdb, unknown_name
 from datasets.pascal_voc import pascal_voc
-from datasets.voc_layout import folder_name
 
-VOC_SETS = {"voc_%s_%s" % (year, split): (split, year)
-            for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
-COCO_SETS = {"coco_%s_%s" % (year, split): (split, year)
-             for year in ("2014", "2015", "2017") for split in OFFICIAL_SPLITS}
-OWN = {"voc:": "voc:PATH@SPLIT, such as voc:data/digits@trainval",
-       "coco:": "coco:ANNOTATIONS.json@IMAGES, such as coco:data/mine/trainval.json@data/mine/images"}
+__sets: dict = {}   # {name: function that makes the imdb}
+
+
+def register(name, make):
+    """Have get_imdb(name) return make(), an imdb; a name that is there already is replaced."""
+    if not name or any(character in "+:/" or character.isspace() for character in name):
+        raise UserError("data set %r cannot be registered: its name is empty, or has a blank or one of + : / in it; "
+                        "rename it" % name)
+    if not callable(make):
+        raise UserError("data set '%s' cannot be registered: expected a function that makes the imdb, got a %s"
+                        % (name, type(make).__name__))
+    __sets[name] = make
+
+
+for _name, (_split, _year) in voc_layout.SETS.items():
+    register(_name, lambda split=_split, year=_year: pascal_voc(split, year))
+for _name, (_split, _year) in coco_layout.SETS.items():
+    register(_name, lambda split=_split, year=_year: coco(split, year))
 
 
 def get_imdb(name):
@@ -26,50 +37,14 @@ def get_imdb(name):
     A relative path is looked for in the working directory, then in the project's root.  Of several @ the last one with
     a file or folder before it counts.
     """
-    if name in VOC_SETS:
-        return pascal_voc(*VOC_SETS[name])
-    if name in COCO_SETS:
-        return coco(*COCO_SETS[name])
-    kind = next((kind for kind in OWN if name.startswith(kind)), None)
-    if kind is None:
-        near = difflib.get_close_matches(name, list_imdbs(), n=3) or list_imdbs()
-        raise UserError("data set '%s' is unknown; nearest: %s; your own: voc:PATH@SPLIT for a folder in the VOC "
-                        "layout, coco:ANNOTATIONS.json@IMAGES for a COCO JSON" % (name, ", ".join(near)))
-    path, rest = _at(name[len(kind):])
-    if not (path and rest):
-        raise UserError("data set '%s': expected %s" % (name, OWN[kind]))
-    return pascal_voc(rest, None, _find(path)) if kind == "voc:" else coco(_find(path), None, _find(rest))
-
-
-def split_names(names: str) -> list[str]:
-    """The data sets that `a+b` joins. A + only joins before the name of a data set, so a path may hold one."""
-    own, known = "|".join(OWN), "|".join(map(re.escape, list_imdbs()))
-    parts = re.split(rf"\+(?={own}|(?:{known})(?:\+|$))", names)
-    return [name for part in parts for name in ([part] if part.startswith(tuple(OWN)) else part.split("+"))]
-
-
-def imdb_name(name: str) -> str:
-    """The name that get_imdb(name) would give its imdb, without a look into the files."""
-    if name.startswith("voc:"):
-        return folder_name(*_at(name.removeprefix("voc:")))
-    if name.startswith("coco:"):
-        return own_name(_at(name.removeprefix("coco:"))[0])
-    return name
+    if name in __sets:
+        return __sets[name]()
+    imdb = own_imdb(name)
+    if imdb is None:
+        raise unknown_name(name, list_imdbs())
+    return imdb
 
 
 def list_imdbs():
     """Names of the data sets known by name."""
-    return list(VOC_SETS) + list(COCO_SETS)
-
-
-def _at(text):
-    """The two sides of the last @ before which there is a file or folder; of the last one where there is none."""
-    places = [match.start() for match in re.finditer("@", text)][::-1]
-    place = next((place for place in places if os.path.exists(_find(os.path.expanduser(text[:place])))),
-                 places[0] if places else len(text))
-    return text[:place], text[place + 1:]
-
-
-def _find(path):
-    in_root = os.path.join(cfg.ROOT_DIR, path)
-    return in_root if os.path.exists(in_root) and not os.path.exists(path) else path
+    return list(__sets)

@@ -6,30 +6,37 @@ from fast_rcnn.config import cfg
 from utils.errors import UserError
 from utils.progress import progress
 
+from datasets.box_checks import bad_boxes, clip_one_pixel
 from datasets.cache import cached_roidb, content_key
 from datasets.check import require_sound
 from datasets.content_hash import existing_hashes
-from datasets.ds_utils import bad_boxes, clip_one_pixel, filter_small_boxes, unique_boxes
+from datasets.ds_utils import filter_small_boxes, unique_boxes
+from datasets.entries import complete, entry_size
 from datasets.imdb import imdb
+from datasets.imdb_base import ImdbBase, overrides
 from datasets.proposals import find_proposals, load_proposals
 
 
-class file_imdb(imdb):
+class file_imdb(imdb, ImdbBase):      # ImdbBase by itself, as imdb.py may be a fork's
     """A subclass gives, for an index of image_index, _image_file(index) and _read_annotation(index) -> (entry of the gt
     roidb, how many boxes were clipped), _gt_key(), the content key of all its annotations, _source_files(), the paths
-    of its annotations and lists, and _layout.annotated.
+    of its annotations and lists, annotated, and _proposals, the path of the proposal file without its extension, one of
+    datasets.proposals.LOADERS.
 
-    proposals: path of the proposal file without its extension, one of datasets.proposals.LOADERS.
     config: min_size (of a proposal, pixels), top_k (the first so many proposals of an image; None: all), rpn_file
-    (proposals for rpn_roidb).
+    (proposals for rpn_roidb); DEFAULTS where it has no such key.
     """
 
-    def __init__(self, name, proposals):
+    DEFAULTS = {"min_size": 2, "top_k": None, "rpn_file": None}
+    # In the body of a class itself: its roidbs are stored by the content of its files.  A subclass may make another
+    # roidb of the same files, so those of subclasses are made each time.
+    IS_STORED = False
+    _proposal_files = ()        # that the roidb was made from
+
+    def __init__(self, name):
         imdb.__init__(self, name)
-        self._proposals = proposals
         self._roidb_handler = self.selective_search_roidb
-        self._proposal_files = []       # that the roidb was made from
-        self.config = {"min_size": 2, "top_k": None, "rpn_file": None}
+        self.config = dict(self.DEFAULTS)
 
     def image_path_at(self, i):
         """Path of image i; UserError where there is none."""
@@ -43,22 +50,23 @@ class file_imdb(imdb):
         return path
 
     def image_hashes(self):
+        if not self._is_stored():
+            return ImdbBase.image_hashes(self)
         return existing_hashes([self._image_file(index) for index in self._image_index], self.name + " hashes")
-
-    @property
-    def annotated(self):
-        return self._layout.annotated
 
     @property
     def proposals_path(self):
         return self._proposals + ".mat"
 
     def has_stored_gt(self):
-        return os.path.exists(self._cache_file("gt", self._gt_key()))
+        return self._is_stored() and os.path.exists(self._cache_file("gt", self._gt_key()))
 
     def missing_proposals(self):
+        is_own = overrides(self, file_imdb, "_load_selective_search_roidb")
+        if is_own or self._roidb_handler != self.selective_search_roidb:
+            return []
         path = find_proposals(self._proposals)
-        if self._roidb_handler != self.selective_search_roidb or os.path.exists(path):
+        if os.path.exists(path):
             return []
         return ["proposal file %s does not exist; make it with tools/propose.py, or download it, see data/README.md"
                 % path]
@@ -66,34 +74,54 @@ class file_imdb(imdb):
     def source_key(self):
         """Digest of what the roidb was made from: names and bytes of the images, annotations, lists and proposals.
 
-        No path is part of it.  Call it when the roidb is made.
+        No path is part of it.  Call it when the roidb is made.  None for a subclass, which may read other files.
         """
+        if not self._is_stored():
+            return None
         names = list(dict.fromkeys(self._image_index))      # mirrored images stand there twice
-        files = [self._image_file(name) for name in names] + self._source_files() + self._proposal_files
+        files = [self._image_file(name) for name in names] + self._source_files() + list(self._proposal_files)
         settings = [self.config.get(key) for key in ("min_size", "top_k", "use_diff")]
         return content_key("source", names, existing_hashes(files, self.name + " hashes"), settings)
 
     def gt_roidb(self):
         """Ground truth of every image; without boxes where the annotations are not public."""
-        return self._cached_roidb("gt", self._gt_key, self._build_gt_roidb)
+        return self._stored_roidb("gt", self._gt_key, self._build_gt_roidb)
 
     def selective_search_roidb(self):
         """Ground truth, then the boxes of the proposal file without duplicates and without the very small."""
-        path = find_proposals(self._proposals)
-        return self._proposals_roidb("selective_search", [path], lambda: self._load_proposals(path))
+        files = [] if overrides(self, file_imdb, "_load_selective_search_roidb") else [find_proposals(self._proposals)]
+        return self._proposals_roidb("selective_search", files, self._load_selective_search_roidb)
 
     def rpn_roidb(self):
         """Ground truth, then the boxes in config['rpn_file']."""
-        path = self.config["rpn_file"]
+        gt_roidb = self.gt_roidb()
+        return self.merge_roidbs(gt_roidb, self._load_rpn_roidb(gt_roidb))
+
+    def _load_selective_search_roidb(self, gt_roidb):
+        """The roidb of the boxes of the proposal file alone; gt_roidb: None where there is none."""
+        path = find_proposals(self._proposals)
+        return self._roidb_of_boxes(self._load_proposals(path), gt_roidb, path)
+
+    def _load_rpn_roidb(self, gt_roidb):
+        """The roidb of the boxes in config['rpn_file'] alone, all of them; gt_roidb: None where there is none."""
+        path = self._option("rpn_file")
         if path is None:
             raise UserError("%s: config['rpn_file'] is not set; name the .npz file of RPN proposals" % self.name)
         self._proposal_files = [path]
-        gt_roidb = self.gt_roidb()
-        box_list = self._boxes_inside(self._load_proposals(path), gt_roidb, path)
-        return self.merge_roidbs(gt_roidb, self.create_roidb_from_box_list(box_list, gt_roidb))
+        return self.create_roidb_from_box_list(self._boxes_inside(self._load_proposals(path), gt_roidb, path), gt_roidb)
 
     def _load_proposals(self, path):
         return load_proposals(path, self.proposal_names(), cfg.TRUST_PICKLE, self.image_hashes())
+
+    def _option(self, key):
+        """A value of config, which may be a fork's own dict."""
+        return self.config.get(key, self.DEFAULTS[key])
+
+    def _is_stored(self):
+        return vars(type(self)).get("IS_STORED", False) and issubclass(imdb, ImdbBase)
+
+    def _stored_roidb(self, kind, find_key, build):
+        return self._cached_roidb(kind, find_key, build) if self._is_stored() else complete(build(), self)
 
     def _cached_roidb(self, kind, find_key, build):
         """The roidb of build(), stored by the content find_key() tells; UserError where that changes meanwhile."""
@@ -119,30 +147,34 @@ class file_imdb(imdb):
         return [entry for entry, _ in entries]
 
     def _proposals_roidb(self, method, files, load):
-        """Ground truth, then the boxes of load(), a list of (R, 4) made from `files`; stored by what it came from."""
+        """Ground truth, then what load(gt roidb) makes of `files`; stored by what it came from."""
         self._proposal_files = list(files)
 
         def find_key():
-            settings = [self.config["min_size"], self.config["top_k"]]
+            settings = [self._option("min_size"), self._option("top_k")]
             hashes = existing_hashes(files, self.name + " hashes of proposals")
             return content_key(self._gt_key(), self.proposal_names(), hashes, settings)
 
-        return self._cached_roidb(method, find_key, lambda: self._build_proposals_roidb(load, files[0]))
+        def build():
+            gt_roidb = self.gt_roidb()
+            return self.merge_roidbs(gt_roidb, load(gt_roidb))
 
-    def _build_proposals_roidb(self, load, file):
-        gt_roidb = self.gt_roidb()
-        box_list = []
-        for boxes in progress(self._boxes_inside(load(), gt_roidb, file), self.name + " proposals", self.num_images,
+        return self._stored_roidb(method, find_key, build)
+
+    def _roidb_of_boxes(self, box_list, gt_roidb, file):
+        """A roidb of proposals, (R, 4) for each image, without duplicates and without the very small."""
+        kept = []
+        for boxes in progress(self._boxes_inside(box_list, gt_roidb, file), self.name + " proposals", self.num_images,
                               "images"):
             boxes = boxes[unique_boxes(boxes)]
-            box_list.append(boxes[filter_small_boxes(boxes, self.config["min_size"])][:self.config["top_k"]])
-        return self.merge_roidbs(gt_roidb, self.create_roidb_from_box_list(box_list, gt_roidb))
+            kept.append(boxes[filter_small_boxes(boxes, self._option("min_size"))][:self._option("top_k")])
+        return self.create_roidb_from_box_list(kept, gt_roidb)
 
     def _boxes_inside(self, box_list, gt_roidb, path):
         """box_list clipped by a pixel where needed; UserError for an image with boxes further out, naming `path`."""
         clipped = 0
-        for i, (name, entry) in enumerate(zip(self.proposal_names(), gt_roidb)):
-            size = entry["width"], entry["height"]
+        for i, name in enumerate(self.proposal_names()):
+            size = entry_size(gt_roidb[i] if gt_roidb is not None else {}, self, i)
             if _are_fractions(box_list[i]):
                 raise UserError(f"proposal file {path}, image {name}: its boxes look like fractions of the image; "
                                 f"expected pixels; multiply x by {size[0]} and y by {size[1]}")

@@ -3,6 +3,11 @@ import numpy as np
 
 from datasets.crowds import crowd_rows
 
+# area ranges of imdb.evaluate_recall, in square pixels
+AREA_RANGES = {"all": (0, 1e5 ** 2), "small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e5 ** 2),
+               "96-128": (96 ** 2, 128 ** 2), "128-256": (128 ** 2, 256 ** 2), "256-512": (256 ** 2, 512 ** 2),
+               "512-inf": (512 ** 2, 1e5 ** 2)}
+
 
 def object_rows(entry):
     """Indices (G,) of the objects of a roidb entry: rows with a class, except crowds (datasets.crowds).

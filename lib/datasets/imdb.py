@@ -3,23 +3,18 @@ import os
 
 import numpy as np
 import scipy.sparse
-from fast_rcnn.config import cache_dir, cfg
+from fast_rcnn.config import cache_dir
 from utils.cython_bbox import bbox_overlaps
 from utils.errors import UserError
 
-from datasets.content_hash import existing_hashes
+from datasets.box_checks import one_a_row
 from datasets.crowds import covered_by, crowd_rows
-from datasets.ds_utils import one_a_row
-from datasets.ground_truth import object_rows
-from datasets.image_files import image_size, require_whole
-
-# area ranges of evaluate_recall, in square pixels
-AREA_RANGES = {"all": (0, 1e5 ** 2), "small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e5 ** 2),
-               "96-128": (96 ** 2, 128 ** 2), "128-256": (128 ** 2, 256 ** 2), "256-512": (256 ** 2, 512 ** 2),
-               "512-inf": (512 ** 2, 1e5 ** 2)}
+from datasets.entries import entry_areas, entry_size
+from datasets.ground_truth import AREA_RANGES, object_rows
+from datasets.imdb_base import ImdbBase
 
 
-class imdb:
+class imdb(ImdbBase):
     """Base of the data sets; a subclass gives image_path_at, gt_roidb and evaluate_detections.
 
     A roidb is a list with one dict an image:
@@ -39,7 +34,6 @@ class imdb:
         self._roidb = None
         self._roidb_handler = self.default_roidb
         self.config = {}        # what a data set lets its user choose
-        self.is_known_sound = False     # set by datasets.check
 
     @property
     def name(self):
@@ -60,11 +54,6 @@ class imdb:
     @property
     def num_images(self):
         return len(self._image_index)
-
-    @property
-    def annotated(self):
-        """Whether its annotations are public."""
-        return True
 
     @property
     def roidb_handler(self):
@@ -107,63 +96,25 @@ class imdb:
         """Score all_boxes[class][image] = (N, 5) [x1 y1 x2 y2 score], or [] for none, of the whole imdb."""
         raise NotImplementedError
 
-    def problems_at(self, i):
-        """What is wrong with the files of image i, one line each; see datasets.check."""
-        try:
-            require_whole(self.image_path_at(i))
-        except UserError as e:
-            return [str(e)]
-        return []
-
-    def general_problems(self):
-        """What is wrong with files that belong to no single image, one line each."""
-        return []
-
-    def remarks(self):
-        """What the check noticed and read all the same, one line each."""
-        return []
-
-    def source_key(self):
-        """Digest of all that the roidb was made from, by content; None where a data set does not know."""
-        return None
-
-    def proposal_names(self):
-        """The names of the images in a file of proposals."""
-        return self._image_index
-
-    def image_hashes(self):
-        """datasets.content_hash of each image file; None where there is none."""
-        return existing_hashes([self.image_path_at(i) for i in range(self.num_images)], self.name + " hashes")
-
-    def has_stored_gt(self):
-        """Whether the ground truth of these very files is stored, which it is only after a check."""
-        return False
-
-    def missing_proposals(self):
-        """A line for the file of proposals that the roidb would be made from and that is not there; otherwise []."""
-        return []
-
-    @property
-    def proposals_path(self):
-        """Where tools/propose.py puts this data set's boxes, and selective_search_roidb looks for them."""
-        return os.path.join(cfg.DATA_DIR, "selective_search_data", self.name + ".mat")
-
     def competition_mode(self, on):
         """Name result files as a competition wants them; nothing to do for most data sets."""
 
     def append_flipped_images(self):
         """Double the roidb: every image a second time, mirrored (x1, x2 = width - x2 - 1, width - x1 - 1)."""
         flipped = []
-        for i, entry in enumerate(self.roidb):
-            width, height = _entry_size(entry, self.image_path_at(i))
+        for i, (entry, width) in enumerate(zip(self.roidb, self._get_widths())):
             boxes = np.array(entry["boxes"], dtype=np.float32)
             boxes[:, (0, 2)] = width - boxes[:, (2, 0)] - 1
             if (boxes[:, 2] < boxes[:, 0]).any():
                 raise UserError("%s: image %s has a box with x2 < x1; correct its source"
                                 % (self.name, self.image_path_at(i)))
-            flipped.append(dict(entry, boxes=boxes, flipped=True, width=width, height=height))
+            flipped.append(dict(entry, boxes=boxes, flipped=True))
         self._roidb = self.roidb + flipped
         self._image_index = list(self._image_index) * 2
+
+    def _get_widths(self):
+        """Pixels, of each image of the roidb, as append_flipped_images uses them."""
+        return [entry_size(entry, self, i)[0] for i, entry in enumerate(self.roidb)]
 
     def create_roidb_from_box_list(self, box_list, gt_roidb):
         """A roidb of proposals: box_list[i] (R, 4) for image i; gt_roidb None where there is no ground truth."""
@@ -175,7 +126,7 @@ class imdb:
 
     def _proposal_entry(self, i, boxes, gt):
         boxes = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
-        width, height = _entry_size(gt or {}, self.image_path_at(i))
+        width, height = entry_size(gt or {}, self, i)
         return {"boxes": boxes,
                 "gt_classes": np.zeros(len(boxes), dtype=np.int32),
                 "gt_overlaps": _proposal_overlaps(boxes, gt, self.num_classes),
@@ -185,13 +136,16 @@ class imdb:
 
     @staticmethod
     def merge_roidbs(a, b):
-        """Image by image, the boxes of `a` followed by those of `b`; the other keys are `a`'s."""
+        """Image by image, the boxes of `a` followed by those of `b`; the other keys are `a`'s.
+
+        seg_areas may be missing, as in the first versions of the original.
+        """
         assert len(a) == len(b), "roidbs of different image sets: %d and %d images" % (len(a), len(b))
         return [dict(x,
                      boxes=np.vstack((x["boxes"], y["boxes"])),
                      gt_classes=np.hstack((x["gt_classes"], y["gt_classes"])),
                      gt_overlaps=scipy.sparse.vstack((x["gt_overlaps"], y["gt_overlaps"]), format="csr"),
-                     seg_areas=np.hstack((x["seg_areas"], y["seg_areas"])))
+                     seg_areas=np.hstack((entry_areas(x), entry_areas(y))))
                 for x, y in zip(a, b)]
 
     def evaluate_recall(self, candidate_boxes=None, thresholds=None, area="all", limit=None):
@@ -212,13 +166,6 @@ class imdb:
         overlaps = np.sort(np.hstack(overlaps))
         recalls = np.array([(overlaps >= t).mean() if len(overlaps) else np.nan for t in thresholds])
         return {"ar": recalls.mean(), "recalls": recalls, "thresholds": thresholds, "gt_overlaps": overlaps}
-
-
-def _entry_size(entry, path):
-    """(width, height) kept in the roidb entry, or from the image's header."""
-    if "width" in entry and "height" in entry:
-        return entry["width"], entry["height"]
-    return image_size(path)
 
 
 def _proposal_overlaps(boxes, gt, num_classes):
@@ -249,7 +196,7 @@ def _best_overlaps(boxes, gt_boxes):
 def _gt_in_range(entry, low, high):
     """Ground-truth boxes with an area in [low, high], without crowds."""
     rows = object_rows(entry)
-    areas = entry["seg_areas"][rows]
+    areas = entry_areas(entry)[rows]
     return entry["boxes"][rows[(areas >= low) & (areas <= high)]]
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from utils.errors import UserError
+from utils.whole_file import remove_parts, whole_file
 
 from datasets.proposals_mat import load_mat
 from datasets.text_files import load_json
@@ -59,6 +60,18 @@ def find_proposals(stem):
     if len(found) > 1:
         raise UserError("which proposals are meant? there are %s; keep one" % " and ".join(found))
     return found[0] if found else stem + ".mat"
+
+
+def save_proposals(path, imdb, box_list):
+    """Write the boxes of every image of imdb, a list of (R, 4) [x1 y1 x2 y2], whole or not at all.
+
+    path: a .npz, which also tells of which image files the boxes are.
+    """
+    remove_parts(os.path.dirname(path))
+    with whole_file(path) as f:
+        np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
+                 counts=np.array([len(boxes) for boxes in box_list], np.int64),
+                 images=imdb.proposal_names(), image_sha256=imdb.image_hashes())
 
 
 def _check_images(path, found, names, hashes):

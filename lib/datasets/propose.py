@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import cv2
 import numpy as np
 from utils import selective_search
-from utils.blob import read_image
 from utils.errors import UserError
+from utils.images import read_image
 from utils.progress import progress
 from utils.whole_file import remove_parts, whole_file
 

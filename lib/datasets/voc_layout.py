@@ -1,8 +1,6 @@
 """Where the parts of a VOC-like data set lie: the official devkits, and any folder in their layout."""
 import os
-from dataclasses import dataclass
 
-from fast_rcnn.config import cfg
 from utils.errors import UserError
 
 from datasets.text_files import is_printed_text, read_lines
@@ -10,77 +8,60 @@ from datasets.voc_xml import read_annotation
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
                "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
-HAVE_TEST_ANNOTATIONS = ("2007",)      # the later years keep theirs on the evaluation server
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
+SETS = {"voc_%s_%s" % (year, split): (split, year)
+        for year in ("2007", "2010", "2012") for split in ("train", "val", "trainval", "test")}
+# Years whose annotations of `test` are on the evaluation server alone.
+HIDDEN_TESTS = ("2008", "2009", "2010", "2011", "2012")
 LAST_YEAR_OF_11_POINTS = 2009          # from 2010 on AP is the area under the curve
 
 
-@dataclass(frozen=True)
-class VocLayout:
-    name: str             # of the imdb
-    folder: str           # below results/
-    data_path: str        # holds JPEGImages, Annotations, ImageSets/Main
-    classes: tuple        # without background
-    proposals: str        # selective-search file, without its extension
-    annotated: bool
-    use_07_metric: bool
-
-
-def devkit_layout(image_set, year, devkit_path=None):
-    """VOC<year> inside devkit_path, by default data/VOCdevkit<year>."""
-    devkit_path = devkit_path or os.path.join(cfg.DATA_DIR, "VOCdevkit" + year)
-    folder, name = "VOC" + year, "voc_%s_%s" % (year, image_set)
-    return VocLayout(name=name, folder=folder, data_path=_existing(os.path.join(devkit_path, folder), name),
-                     classes=VOC_CLASSES,
-                     proposals=os.path.join(cfg.DATA_DIR, "selective_search_data", name),
-                     annotated=image_set != "test" or year in HAVE_TEST_ANNOTATIONS,
-                     use_07_metric=int(year) <= LAST_YEAR_OF_11_POINTS)
-
-
-def folder_layout(image_set, path):
-    """Any folder with JPEGImages, Annotations and ImageSets/Main; classes from classes.txt or the annotations."""
-    path = os.path.abspath(os.path.expanduser(path))
-    folder = os.path.basename(path)
-    name = folder_name(path, image_set)
-    _existing(path, name)
-    return VocLayout(name=name, folder=folder, data_path=path, classes=_own_classes(path),
-                     proposals=os.path.join(path, "selective_search_data", name),
-                     annotated=True, use_07_metric=False)
-
-
 def folder_name(path: str, image_set: str) -> str:
-    """The name of an imdb of folder_layout: data/mine is mine_<image_set>."""
+    """The name of an imdb of a user's own folder: data/mine is mine_<image_set>."""
     path = os.path.abspath(os.path.expanduser(path))
     return f"{os.path.basename(path)}_{image_set}"
 
 
-def image_set_file(layout, image_set):
+def has_annotations(year, image_set):
+    """Whether those of a set are public; year: None for a user's own folder."""
+    return image_set != "test" or year not in HIDDEN_TESTS
+
+
+def is_11_points(year):
+    """Whether AP is the mean at 11 recalls, as it was up to 2009; year: text, None for a user's own folder."""
+    return year is not None and year.isdecimal() and int(year) <= LAST_YEAR_OF_11_POINTS
+
+
+def image_set_file(data_path, image_set):
     """Path of an image set."""
-    return os.path.join(layout.data_path, "ImageSets", "Main", image_set + ".txt")
+    return os.path.join(data_path, "ImageSets", "Main", image_set + ".txt")
 
 
-def read_image_set(layout, image_set):
-    """Image names of ImageSets/Main/<image_set>.txt, one a line."""
-    path = image_set_file(layout, image_set)
+def read_image_set(name, data_path, image_set):
+    """Image names of ImageSets/Main/<image_set>.txt of the imdb called `name`, one a line."""
+    path = image_set_file(data_path, image_set)
     sets = os.path.dirname(path)
     if not os.path.exists(path):
         there = sorted(f[:-len(".txt")] for f in os.listdir(sets) if f.endswith(".txt")) if os.path.isdir(sets) else []
         raise UserError("%s: no image set '%s': %s does not exist; sets there: %s"
-                        % (layout.name, image_set, path, ", ".join(there) or "none"))
+                        % (name, image_set, path, ", ".join(there) or "none"))
     names = read_lines(path)
     if not names:
-        raise UserError("%s: image set %s is empty; write one image name a line" % (layout.name, path))
+        raise UserError("%s: image set %s is empty; write one image name a line" % (name, path))
     return names
 
 
-def _existing(path, name):
+def require_folder(path, name):
+    """`path`, where the data of the imdb called `name` lie; UserError if there is no such folder."""
     if not os.path.isdir(path):
         raise UserError("%s: folder %s does not exist; it must hold JPEGImages, Annotations and ImageSets/Main: "
                         "download or link the data set there, see data/README.md" % (name, path))
     return path
 
 
-def _own_classes(path):
-    """Lines of classes.txt as written, otherwise the (lower-case) names in all annotations, sorted."""
+def own_classes(path):
+    """The classes of a folder without the background: the lines of classes.txt as written, otherwise the (lower-case)
+    names in all annotations, sorted."""
     listed = os.path.join(path, "classes.txt")
     if os.path.exists(listed):
         return checked_classes([name for name in read_lines(listed) if name != "__background__"], listed)

@@ -7,7 +7,7 @@ import numpy as np
 from utils.progress import progress
 from utils.whole_file import whole_file
 
-from datasets.voc_eval import score_class, select_class
+from datasets.voc_scores import fill, read_detections, score_class, select_class
 
 NINE_DIGITS = " ".join(["%.9g"] * 5)     # enough for every float32 to come back as it was
 ONE_BASED = [0, 1, 1, 1, 1]
@@ -34,6 +34,13 @@ def score_boxes(classes, boxes, annotations, use_07_metric):
     """
     return {name: score_class(*_joined(per_image), select_class(annotations, name), OVTHRESH, use_07_metric)
             for name, per_image in progress(list(zip(classes, boxes)), "evaluation", len(classes), "classes")}
+
+
+def score_files(classes, template, image_index, annotations, use_07_metric):
+    """As score_boxes, for the result files fill(template, class)."""
+    return {name: score_class(*read_detections(fill(template, name), image_index), select_class(annotations, name),
+                              OVTHRESH, use_07_metric)
+            for name in progress(classes, "evaluation", len(classes), "classes")}
 
 
 def _joined(boxes_per_image):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from utils.errors import UserError
 
+from datasets.box_checks import bad_boxes, look_like_fractions
 from datasets.drawn_boxes import Placement, find_placement
-from datasets.ds_utils import bad_boxes, look_like_fractions
 from datasets.flags import flag_problem, is_unknown_word, read_flag
 from datasets.text_files import read_xml
 
@@ -27,18 +27,21 @@ NO_ANNOTATION = Annotation([], (None, None), [], [])
 def parse_rec(filename):
     """Objects of one annotation file, in file order: dicts with name, pose, truncated, difficult, bbox.
 
-    name: lower case, stripped; label: as it is spelled; bbox: [xmin ymin xmax ymax] as written (1-based, fractions
+    name: lower case, stripped; bbox: [xmin ymin xmax ymax] as written (1-based, fractions
     kept), nan where a number is missing or unreadable; pose, truncated and difficult may be missing (then they are
     "Unspecified", 0, 0).
     """
     annotation = read_annotation(filename)
     for problem in annotation.flag_problems:
         raise UserError(problem)
-    return annotation.objects
+    return [{key: value for key, value in obj.items() if key != "label"} for obj in annotation.objects]
 
 
 def read_annotation(filename: str) -> Annotation:
-    """An annotation file whose flags may be wrong; UserError where it cannot be read at all."""
+    """An annotation file whose flags may be wrong; UserError where it cannot be read at all.
+
+    Its objects are those of parse_rec, with the class name as it is spelled under "label".
+    """
     root = _read_root(filename)
     elements = _object_elements(root, filename)
     objects = [_parse_object(element) for element in elements]

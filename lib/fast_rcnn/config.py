@@ -16,6 +16,7 @@ from utils.errors import UserError
 from fast_rcnn.setting_ranges import describe, expected, ranged, take_ranges
 
 cfg = edict()
+__C = cfg       # the original's name, under which forks add their settings at the end of this file
 
 # ---- Training
 cfg.TRAIN = edict()
@@ -172,6 +173,23 @@ def leaves_output(exp_dir: str) -> bool:
     return osp.isabs(path) or path.split(os.sep)[0] == os.pardir
 
 
+def _merge_a_into_b(a, b):
+    """Put the settings of a mapping `a` into `b`, cfg or a branch of it, as cfg_from_file does; the original's name."""
+    branch = next((prefix for prefix, tree in _branches(cfg) if tree is b), None)
+    if branch is None:
+        raise UserError("_merge_a_into_b takes cfg, or a branch of it, to merge into; got a %s" % type(b).__name__)
+    for key, value in _leaves(a):
+        _set(branch + key, value, "in _merge_a_into_b")
+
+
+def _branches(tree, prefix=''):
+    """('TRAIN.', mapping) of every mapping in a tree, itself first with ''."""
+    yield prefix, tree
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _branches(value, '%s%s.' % (prefix, key))
+
+
 def cfg_from_list(cfg_list):
     """Change cfg by [key, value, key, value, ...], as after --set; values that are text are read as Python literals."""
     if len(cfg_list) % 2:
@@ -261,10 +279,11 @@ def _short(value):
 
 def _set(key, value, where, text=None):
     """Put a value into cfg; `text` is what stood on the command line, kept as it is where the default is text."""
-    if key not in _DEFAULTS:
+    known = {**dict(_leaves(cfg)), **_DEFAULTS}     # a fork's settings, which it added to cfg, have their values' types
+    if key not in known:
         raise UserError("unknown setting %s %s; the nearest known one is %s"
-                        % (key, where, difflib.get_close_matches(key, _DEFAULTS, n=1, cutoff=0)[0]))
-    default = _DEFAULTS[key]
+                        % (key, where, difflib.get_close_matches(key, known, n=1, cutoff=0)[0]))
+    default = known[key]
     if isinstance(default, str) and isinstance(text, str) and not isinstance(value, str):
         value = text
     try:
@@ -272,7 +291,8 @@ def _set(key, value, where, text=None):
     except (TypeError, ValueError) as e:
         raise UserError("setting %s %s must be %s, got %r (%s)"
                         % (key, where, describe(default), value, type(value).__name__)) from e
-    _require_sense(key, value, ' ' + where)
+    if key in _DEFAULTS:
+        _require_sense(key, value, ' ' + where)
     *path, leaf = key.split('.')
     branch = cfg
     for name in path:
@@ -289,7 +309,7 @@ def _as_type_of(default, value):
             raise TypeError
         if len(default) > 1 and len(value) != len(default):
             raise ValueError
-        return tuple(_as_type_of(default[0], v) for v in value)
+        return tuple(_as_type_of(default[0], v) for v in value) if default else tuple(value)
     if isinstance(default, float) and not isinstance(value, bool):
         return float(value)  # an int, and text: yaml takes 1e-3 for text
     if type(value) is not type(default):

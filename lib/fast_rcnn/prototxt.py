@@ -13,6 +13,7 @@ from utils.whole_file import remove_parts, whole_file
 
 NUM_CLASSES = re.compile(r"""(num_classes['"]?\s*:\s*)\d+""")
 OUTPUTS_PER_CLASS = {"cls_score": 1, "bbox_pred": 4}  # by the beginning of the layer's name
+OUR_CLASSES = ("RoIDataLayer", "OHEMDataLayer", "AnchorTargetLayer", "ProposalLayer", "ProposalTargetLayer")
 BOX_LOSSES = ("SmoothL1Loss", "SmoothL1LossOHEM")
 
 
@@ -134,6 +135,12 @@ def annotator(net_param):
 def python_classes(net_param):
     """Names of the classes of the net's Python layers."""
     return [layer.python_param.layer for layer in net_param.layer if layer.type == "Python"]
+
+
+def own_choosers(net_param):
+    """Names of the classes of a fork's own Python layers, other than ours, that make blobs of other blobs."""
+    return list(dict.fromkeys(layer.python_param.layer for layer in net_param.layer if layer.type == "Python"
+                              and layer.bottom and layer.top and layer.python_param.layer not in OUR_CLASSES))
 
 
 def _weights_param(layer):

@@ -56,9 +56,10 @@ def describe(default) -> str:
     """The type of value of a setting with this default, as text."""
     if isinstance(default, np.ndarray):
         return "%d numbers like %s" % (default.size, default.ravel().tolist())
-    if isinstance(default, tuple):
+    if isinstance(default, tuple) and default:
         return "a list of %s like %s" % (type(default[0]).__name__, list(default))
-    return {bool: "True or False", str: "text", int: "an int", float: "a float"}[type(default)]
+    kind = type(default)
+    return {bool: "True or False", str: "text", int: "an int", float: "a float"}.get(kind, f"a {kind.__name__}")
 
 
 def expected(value, default, range_: str | tuple | None) -> str | None:

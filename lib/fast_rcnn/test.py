@@ -4,9 +4,11 @@ import os
 import cv2
 import numpy as np
 from datasets.check import tell_images_without_objects
-from utils.blob import Scaling, im_list_to_blob, prep_im_for_blob, read_image
+from datasets.imdb_base import completed
+from utils.blob import im_list_to_blob, prep_im_for_blob
 from utils.caffe_extensions import join
 from utils.errors import UserError
+from utils.images import read_image
 from utils.progress import progress
 
 from fast_rcnn.bbox_transform import bbox_transform_inv, clip_boxes
@@ -90,7 +92,7 @@ def _passes(net, im, boxes, columns):
         raise UserError("im_detect needs the proposals of the image; set TEST.HAS_RPN for a net that makes its own")
     run, done = _run_with_rpn if cfg.TEST.HAS_RPN else _run_on_boxes, set()
     for sizes in [[size] for size in cfg.TEST.SCALES] if cfg.TEST.SCALE_MODE == 'all' else [cfg.TEST.SCALES]:
-        data, im_scales = _get_image_blob(im, Scaling(tuple(sizes), cfg.TEST.MAX_SIZE, cfg.PIXEL_MEANS))
+        data, im_scales = _image_pyramid(im, sizes)
         if tuple(im_scales) not in done:
             done.add(tuple(im_scales))
             yield (*take_columns(*run(net, im, boxes, data, im_scales), columns), im_scales)
@@ -152,20 +154,54 @@ def _first_of_equal(rois_blob, scale):
     return np.unique(numbers, return_index=True, return_inverse=True)[1:]
 
 
-def _get_image_blob(im, scaling):
-    """The image pyramid (S, 3, H, W) float32, one level for each short side, and the scales (S,)."""
-    levels = [prep_im_for_blob(im, scaling.pixel_means, size, scaling.max_size) for size in scaling.sizes]
+def _image_pyramid(im, sizes):
+    """The image pyramid (S, 3, H, W) float32, one level for each short side in `sizes`, and the scales (S,)."""
+    levels = [prep_im_for_blob(im, cfg.PIXEL_MEANS, size, cfg.TEST.MAX_SIZE) for size in sizes]
     ims, im_scales = zip(*levels)
     return im_list_to_blob(ims), np.array(im_scales)
 
 
+def _get_image_blob(im):
+    """The image pyramid (S, 3, H, W) of TEST.SCALES, and the scales (S,); the original's name, which forks import."""
+    return _image_pyramid(im, cfg.TEST.SCALES)
+
+
 def _get_rois_blob(im_rois, im_scales):
     """(R, 4) boxes -> (R, 5) float32 [level x1 y1 x2 y2], at the level where the area is nearest 224 x 224."""
+    rois, levels = _project_im_rois(im_rois, im_scales)
+    return np.hstack((levels, rois)).astype(np.float32)
+
+
+def _project_im_rois(im_rois, im_scales):
+    """(R, 4) float64 boxes in pixels of their level, and the level (R, 1) of each."""
     im_rois = im_rois.astype(np.float64, copy=False)
     areas = (im_rois[:, 2] - im_rois[:, 0] + 1) * (im_rois[:, 3] - im_rois[:, 1] + 1)
     scaled_areas = areas[:, np.newaxis] * im_scales ** 2  # (R, S)
     levels = np.abs(scaled_areas - 224 * 224).argmin(axis=1)[:, np.newaxis]  # (R, 1), 0 for one scale
-    return np.hstack((levels, im_rois * im_scales[levels])).astype(np.float32)
+    return im_rois * im_scales[levels], levels
+
+
+def _get_blobs(im, rois):
+    """({'data': the pyramid, 'rois': _get_rois_blob of boxes (R, 4)}, the scales); the original's name.
+
+    rois stays None for a net that makes its own (TEST.HAS_RPN).
+    """
+    data, im_scales = _get_image_blob(im)
+    return {'data': data, 'rois': None if cfg.TEST.HAS_RPN else _get_rois_blob(rois, im_scales)}, im_scales
+
+
+def vis_detections(im, class_name, dets, thresh=0.3):
+    """Show the first 10 of dets (N, 5) [x1 y1 x2 y2 score] that score above thresh on im (H, W, 3) BGR, each by itself;
+    the original's name."""
+    import matplotlib.pyplot as plt  # which takes long, for what few call
+    for *corners, score in dets[:10]:
+        if score > thresh:
+            x1, y1, x2, y2 = corners
+            plt.cla()
+            plt.imshow(im[:, :, ::-1])      # BGR -> RGB
+            plt.gca().add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor='g', linewidth=3))
+            plt.title('%s  %.3f' % (class_name, score))
+            plt.show()
 
 
 def apply_nms(all_boxes, thresh):
@@ -183,12 +219,14 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
     each detects in its share of the images, and rank 0 does the rest; the others return None.
     """
     check_cfg('TEST')
+    imdb = completed(imdb)
     columns = None if classes is None else class_columns(classes, imdb.classes, net.name, imdb.name)
     output_dir = get_output_dir(imdb, net)
     nccl = join()
     with nccl.root_first():
-        roidb = imdb.gt_roidb() if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
-    tell_images_without_objects(imdb, roidb, share=1)
+        roidb = _ground_truth(imdb) if cfg.TEST.HAS_RPN else imdb.roidb     # either looks through the files first
+    if roidb is not None:
+        tell_images_without_objects(imdb, roidb, share=1)
     all_boxes = [[] for _ in range(imdb.num_classes)]
     finite = FiniteCheck(net)
     for i in progress(range(nccl.rank, len(imdb.image_index), nccl.count), "test " + imdb.name, unit="im"):
@@ -214,6 +252,12 @@ def test_net(net, imdb, max_per_image=100, thresh=0.05, vis=False, classes=None)
 
 
 test_net.__test__ = False  # type: ignore[attr-defined]  # not a test to pytest
+
+
+def _ground_truth(imdb):
+    """The gt roidb, or None of a fork's imdb that has none, which the original does not ask for where the net has an
+    RPN."""
+    return imdb.gt_roidb() if hasattr(imdb, 'gt_roidb') else None
 
 
 def _dealt_back(shares):

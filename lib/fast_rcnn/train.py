@@ -15,6 +15,7 @@ from training.folder_lock import only_training_in
 from training.identity import identify, roidb_key
 from training.log import DIVERGED_REMEDY, TrainingLog
 from training.mining_stats import MiningStats
+from training.own_layers import is_stateful, tell_no_statistics, tell_stateless, tell_unknown_mining
 from training.pretrained import load_pretrained
 from training.processes import agree_on_stop, seed_iteration, share_gradients
 from training.record import describe_run, read_record
@@ -29,7 +30,7 @@ from utils.progress import progress
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
-from fast_rcnn.prototxt import annotator, find_bbox_pred, loss_blobs, python_classes, write_prototxt
+from fast_rcnn.prototxt import annotator, find_bbox_pred, loss_blobs, own_choosers, python_classes, write_prototxt
 
 # {type of a layer that chooses the hard RoIs: settings file in experiments/cfgs that goes with it}
 MINING_CFGS = {"OHEMDataLayer": "fast_rcnn_ohem", "BoxAnnotatorOHEM": "rfcn_end2end_ohem"}
@@ -118,17 +119,22 @@ class SolverWrapper:
         if pretrained_model is not None and resume is None:
             load_pretrained(self.solver.net, pretrained_model, classes)
             self._require_finite_weights("weights %s cannot be trained on: " % pretrained_model, REMEDY)
-        self._data_layers = self._feed(roidb)
+        self._data_layers = self._find_data_layers()
+        tell_stateless(self._data_layers)
+        self._feed(roidb, lambda layer: is_stateful(layer) or resume is None)
         self._warming_layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_iteration")]
         self._seed = cfg.RNG_SEED
         if resume is not None:
             self._restore(resume)
-        self._sampler_states = self._ask_samplers()
+            self._feed(roidb, lambda layer: not is_stateful(layer))     # from the restored random state
+        self._ask_samplers()
         self._nccl = share_gradients(self.solver)
         print("Training on %d images%s; output goes to %s" % (
             len(roidb), " in %d processes" % self._nccl.count if self._nccl.count > 1 else "", self.output_dir),
             flush=True)
         self._mining = MiningStats(self.solver.net, annotator(net_param))
+        if cfg.TRAIN.USE_OHEM and not self._mining.is_told:
+            tell_no_statistics()
         self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
                                 losses, self._nccl, self._mining, self.solver.iter, cfg.TRAIN.TENSORBOARD)
 
@@ -162,7 +168,7 @@ class SolverWrapper:
             layer.set_iteration(self.solver.iter)
         seed_iteration(self._seed, self.solver.iter)
         self.solver.step(1)
-        self._sampler_states = self._ask_samplers()
+        self._ask_samplers()
         self._mining.add_iteration()
         self._log.add(self.solver.iter, self.solver.net)
 
@@ -199,6 +205,8 @@ class SolverWrapper:
     def _write_snapshot(self):
         """Write the files of a snapshot after the last whole iteration; returns their common stem."""
         self._require_finite_weights("training diverged: after iteration %d " % self.solver.iter, DIVERGED_REMEDY)
+        if self._asked_at != self.solver.iter:      # a fork's own train_model
+            self._ask_samplers()
         with self._unnormalized() as raw:
             self.solver.snapshot()
         write_class_names(self._stem() + ".caffemodel", self.classes)
@@ -224,15 +232,18 @@ class SolverWrapper:
         write_prototxt(solver_param, os.path.join(self.output_dir, "solver.prototxt"))
         return solver_param, net_param
 
-    def _feed(self, roidb):
-        """Hand the roidb to the net's data layers, which are those with set_roidb; returns them."""
+    def _find_data_layers(self):
+        """The net's data layers, which are those with set_roidb."""
         layers = [layer for layer in self.solver.net.layers if hasattr(layer, "set_roidb")]
         if not layers:
             raise UserError("the train net in %s/solver.prototxt has no layer that takes a roidb; its data layer must "
                             "be the Python layer roi_data_layer.layer.RoIDataLayer" % self.output_dir)
-        for layer in layers:
-            layer.set_roidb(roidb)
         return layers
+
+    def _feed(self, roidb, chosen):
+        """Hand the roidb to the data layers for which chosen(layer)."""
+        for layer in filter(chosen, self._data_layers):
+            layer.set_roidb(roidb)
 
     def _restore(self, solverstate):
         resumed = load_resume(solverstate)
@@ -243,12 +254,15 @@ class SolverWrapper:
             for k, blob in enumerate(self._bbox_blobs()):
                 blob.data[...] = raw[str(k)]
             for layer, state in zip(self._data_layers, samplers):
-                layer.set_sampler_state(state)
+                if state and is_stateful(layer):
+                    layer.set_sampler_state(state)
         print("Resumed from %s at iteration %d, with seed %d" % (solverstate, self.solver.iter, self._seed),
               flush=True)
 
     def _ask_samplers(self):
-        return [layer.sampler_state() for layer in self._data_layers]
+        """Note where the data layers stand after this iteration; {} for one that does not tell."""
+        self._asked_at = self.solver.iter
+        self._sampler_states = [layer.sampler_state() if is_stateful(layer) else {} for layer in self._data_layers]
 
     def _bbox_blobs(self):
         return list(self.solver.net.params[self._bbox_pred]) if self._bbox_pred else []
@@ -288,7 +302,10 @@ def check_schedule(solver_param, max_iters):
 def check_settings(net_param):
     """UserError for settings that contradict the net or each other, such as those that switch mining off unseen."""
     mines, train = mining_layer(net_param), cfg.TRAIN
-    if train.USE_OHEM and not mines:
+    own = own_choosers(net_param)
+    if train.USE_OHEM and not mines and own:
+        tell_unknown_mining(own)
+    elif train.USE_OHEM and not mines:
         raise UserError("TRAIN.USE_OHEM is True, but the net %s has no OHEMDataLayer, so nothing would be mined; train "
                         "a fast_rcnn_ohem model, or set TRAIN.USE_OHEM False" % net_param.name)
     if mines and not train.USE_OHEM:

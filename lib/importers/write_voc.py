@@ -6,7 +6,7 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
-from datasets.pascal_voc import IMAGE_EXTENSIONS
+from datasets.voc_layout import IMAGE_EXTENSIONS
 from utils.errors import UserError
 from utils.whole_file import whole_file
 

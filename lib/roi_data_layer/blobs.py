@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 from datasets.ground_truth import object_rows
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
+from utils.images import read_image
 
 from roi_data_layer.sampling import all_rois, sample_rois
 
@@ -58,7 +59,7 @@ def make_blobs(drawn, num_classes, scaling, inside_weights):
 
     inside_weights (4,): of the box targets; None leaves the three blobs of these out.
     """
-    im_blob, im_infos = _get_image_blob(drawn.entries, drawn.sizes, scaling)
+    im_blob, im_infos = make_image_blob(drawn.entries, drawn.sizes, scaling)
     im_scales = [im_scale for _, _, im_scale in im_infos]
     if drawn.samples is None:
         rest = {"im_info": np.array(im_infos, dtype=np.float32), "gt_boxes": _gt_boxes(drawn.entries, im_scales)}
@@ -78,7 +79,7 @@ def _draw_sizes(count, sizes, rng):
     return [sizes[k] for k in rng.randint(0, high=len(sizes), size=count)]
 
 
-def _get_image_blob(entries, sizes, scaling):
+def make_image_blob(entries, sizes, scaling):
     """data blob (N, 3, H, W) of the entries' images, and (height, width, scale) of each scaled image."""
     ims, im_infos = [], []
     for entry, size in zip(entries, sizes):

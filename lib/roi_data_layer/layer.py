@@ -7,8 +7,9 @@ from utils.errors import UserError
 from utils.python_layer import put, read_params
 
 from roi_data_layer import settings
-from roi_data_layer.blobs import draw_all, draw_rpn, draw_sampled, gt_rois, make_blobs
+from roi_data_layer.blobs import Drawn, draw_all, draw_rpn, draw_sampled, gt_rois, make_blobs
 from roi_data_layer.ohem import Mined, hard_roi_inds, roi_losses
+from roi_data_layer.own_minibatch import own_function
 from roi_data_layer.prefetch import Prefetch
 from roi_data_layer.sampler import ImageSampler
 
@@ -30,6 +31,8 @@ class RoIDataLayer(caffe.Layer):
     come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
     threads while the net runs; they are the same either way.  `images`: the paths of the images of the last minibatch.
     `gt_rois`: set to a list, it gets the (G, 5) rows of rois that are ground truth, for each minibatch with RoIs.
+    A subclass may have a sampler of its own by make_sampler, or choose the images in _get_next_minibatch_inds.
+    Where a fork has its own roi_data_layer/minibatch.py, that makes the minibatches, in the training's thread.
     """
 
     images = ()
@@ -48,8 +51,12 @@ class RoIDataLayer(caffe.Layer):
     def set_roidb(self, roidb):
         """Take the images to train on: a prepared roidb (roi_data_layer.roidb)."""
         self._roidb = roidb
-        self._sampler = ImageSampler(roidb, cfg.TRAIN.IMS_PER_BATCH, cfg.TRAIN.ASPECT_GROUPING)
+        self._sampler = self.make_sampler(roidb)
         self._start()
+
+    def make_sampler(self, roidb):
+        """What chooses the images of each minibatch: with next_inds, rng, state and set_state of ImageSampler."""
+        return ImageSampler(roidb, cfg.TRAIN.IMS_PER_BATCH, cfg.TRAIN.ASPECT_GROUPING)
 
     @property
     def waited(self):
@@ -65,7 +72,7 @@ class RoIDataLayer(caffe.Layer):
         if self.gt_rois is not None and drawn.samples is not None:
             self.gt_rois.append(gt_rois(drawn, im_scales))
         for i, name in enumerate(self._tops):
-            put(top[i], blobs[name])
+            put(top[i], np.asarray(blobs[name]))
 
     def backward(self, top, propagate_down, bottom):
         pass
@@ -83,7 +90,9 @@ class RoIDataLayer(caffe.Layer):
         """Draw and make from where the sampler stands."""
         self._scaling, self._inside_weights = settings.scaling(), settings.inside_weights()
         self._state = self._sampler.state()
-        self._minibatches = Prefetch(self._draw, self._make, cfg.TRAIN.USE_PREFETCH)
+        self._own_make = own_function("get_allrois_minibatch" if cfg.TRAIN.USE_OHEM and not cfg.TRAIN.HAS_RPN
+                                      else "get_minibatch")
+        self._minibatches = Prefetch(self._draw, self._make, cfg.TRAIN.USE_PREFETCH and self._own_make is None)
 
     def _draw(self):
         """What the next minibatch is made of, and the state of the sampler behind it.
@@ -92,12 +101,15 @@ class RoIDataLayer(caffe.Layer):
         sees in as many passes, and all have the same state.
         """
         draw = draw_rpn if cfg.TRAIN.HAS_RPN else draw_all if cfg.TRAIN.USE_OHEM else draw_sampled
+        draw = draw if self._own_make is None else _draw_images
         sampling = settings.sampling()
         drawn = [draw([self._roidb[i] for i in self._get_next_minibatch_inds()], self._scaling.sizes, sampling,
                       self._sampler.rng) for _ in range(caffe_extensions.solver_count())]
         return drawn[caffe_extensions.solver_rank()], self._sampler.state()
 
     def _make(self, drawn_and_state):
+        if self._own_make is not None:
+            return self._own_make(drawn_and_state[0].entries, self._num_classes), None
         return make_blobs(drawn_and_state[0], self._num_classes, self._scaling, self._inside_weights)
 
     def _get_next_minibatch_inds(self):
@@ -120,6 +132,8 @@ class OHEMDataLayer(caffe.Layer):
     cfg.TRAIN.OHEM_*.  `mined`: set to a list, it gets a roi_data_layer.ohem.Mined of each pass.
     In the first OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells, the bottoms are a sample already and go
     through as they are (rpn.proposal_target_layer).
+    A subclass may rank by another loss in `losses`, and choose otherwise in `select`.  Where a fork has its own
+    roi_data_layer/minibatch.py with get_ohem_minibatch, that chooses.
     """
 
     mined = None
@@ -130,6 +144,7 @@ class OHEMDataLayer(caffe.Layer):
                             "to the number of hard RoIs" % cfg.TRAIN.BATCH_SIZE)
         self._arrays, shapes = _roi_arrays(), _roi_shapes(read_params(self, EXAMPLE)["num_classes"])
         self._iteration = 0
+        self._own_choose = own_function("get_ohem_minibatch")
         _check_count(self, "bottom", bottom, ("cls_prob", "bbox_pred") + self._arrays)
         _check_count(self, "top", top, [name + "_hard" for name in self._arrays])
         for i, name in enumerate(self._arrays):
@@ -139,23 +154,43 @@ class OHEMDataLayer(caffe.Layer):
         """How many iterations of the solver are done."""
         self._iteration = iteration
 
+    def losses(self, cls_prob, labels, bbox_pred=None, bbox_targets=None, inside_weights=None, outside_weights=None):
+        """The loss (R,) by which RoIs are ranked, of arrays as for roi_data_layer.ohem.roi_losses."""
+        return roi_losses(cls_prob, labels, bbox_pred, bbox_targets, inside_weights, outside_weights)
+
+    def select(self, loss, rois, labels):
+        """Indices (B,) of the hard RoIs: loss (R,), rois (R, 5) [image, x1 y1 x2 y2], labels (R,)."""
+        return hard_roi_inds(loss, rois, labels, settings.mining())
+
     def reshape(self, bottom, top):
         pass
 
     def forward(self, bottom, top):
         cls_prob, bbox_pred = bottom[0].data, bottom[1].data
         arrays = [bottom[i + 2].data for i in range(len(self._arrays))]
+        loss = self.losses(cls_prob, arrays[1], *((bbox_pred, *arrays[2:]) if cfg.TRAIN.BBOX_REG else ()))
+        for i, array in enumerate(self._choose(loss, arrays)):
+            put(top[i], array)
+
+    def _choose(self, loss, arrays):
+        """The rows of the hard RoIs in each of the arrays: rois, labels, and with BBOX_REG the three others."""
         rois, labels = arrays[:2]
-        loss = roi_losses(cls_prob, labels, *((bbox_pred, *arrays[2:]) if cfg.TRAIN.BBOX_REG else ()))
         warming_up = self._iteration < cfg.TRAIN.OHEM_WARMUP_ITERS
-        hard_inds = np.arange(len(loss)) if warming_up else hard_roi_inds(loss, rois, labels, settings.mining())
+        if self._own_choose is not None and not warming_up:
+            blobs = self._own_choose(loss, *arrays)
+            return [np.asarray(blobs[name + "_hard"]) for name in self._arrays]
+        hard_inds = np.arange(len(loss)) if warming_up else self.select(loss, rois, labels)
         if self.mined is not None:
             self.mined.append(Mined(loss, hard_inds, rois[hard_inds], labels[hard_inds]))
-        for i, array in enumerate(arrays):
-            put(top[i], array[hard_inds])
+        return [array[hard_inds] for array in arrays]
 
     def backward(self, top, propagate_down, bottom):
         pass
+
+
+def _draw_images(entries, *_):
+    """Drawn for a minibatch that a fork's own code makes: its entries alone."""
+    return Drawn(entries, None, None)
 
 
 def _roi_arrays():

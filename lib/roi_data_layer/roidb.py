@@ -52,3 +52,8 @@ def add_bbox_regression_targets(roidb):
 
 def _dense(overlaps):
     return overlaps.toarray() if hasattr(overlaps, "toarray") else np.asarray(overlaps)
+
+
+def _compute_targets(rois, overlaps, labels):
+    """bbox_targets (R, 5) of an image whose objects are the rows with overlap 1; the original's name."""
+    return compute_targets(rois, rois[overlaps == 1], overlaps, labels, settings.targets().overlap)

@@ -1,7 +1,9 @@
 """Reads the training settings from cfg, for the Python layers, as records for the functions on arrays."""
+from dataclasses import replace
+
 import numpy as np
 from fast_rcnn.config import cfg
-from utils.blob import Scaling
+from utils.images import Scaling
 
 from roi_data_layer.bbox_targets import Targets
 from roi_data_layer.ohem import Mining
@@ -17,6 +19,13 @@ def sampling():
     """The sampling of RoIs."""
     train = cfg.TRAIN
     return Sampling(train.BATCH_SIZE, train.FG_FRACTION, train.FG_THRESH, train.BG_THRESH_HI, train.BG_THRESH_LO)
+
+
+def sampling_of_image(fg_rois_per_image, rois_per_image):
+    """The sampling of at most so many RoIs from one image, infinity for all, as the original's _sample_rois has it."""
+    if np.isinf(rois_per_image):
+        return replace(sampling(), batch_size=-1)
+    return replace(sampling(), batch_size=int(rois_per_image), fg_fraction=fg_rois_per_image / max(rois_per_image, 1))
 
 
 def mining():

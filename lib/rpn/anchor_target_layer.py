@@ -7,7 +7,7 @@ from fast_rcnn.config import cfg
 from utils.cython_bbox import bbox_overlaps
 from utils.python_layer import put
 
-from rpn.generate_anchors import shifted_anchors
+from rpn.anchors import shifted_anchors
 from rpn.layer_io import objects_of, read_anchors
 
 
@@ -121,3 +121,15 @@ def unmap(rows, count, inds, fill):
     array = np.full((count,) + rows.shape[1:], fill, rows.dtype)
     array[inds] = rows
     return array
+
+
+# The original's names for parts of these, which forks import.
+
+def _unmap(data, count, inds, fill=0):
+    """`unmap` in float32."""
+    return unmap(np.asarray(data, np.float32), count, inds, fill)
+
+
+def _compute_targets(ex_rois, gt_rois):
+    """Targets (N, 4) float32 that take ex_rois (N, 4) to gt_rois (N, 5) [x1 y1 x2 y2 class]."""
+    return bbox_transform(ex_rois, gt_rois[:, :4]).astype(np.float32)

@@ -1,14 +1,13 @@
 """Proposals of a trained region proposal network, for a detector that is trained on them by itself."""
-import os
 
 import numpy as np
 from fast_rcnn.bbox_transform import clip_boxes
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import FiniteCheck, require_finite
-from utils.blob import im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
 from utils.errors import UserError
+from utils.images import read_image
 from utils.progress import progress
-from utils.whole_file import remove_parts, whole_file
 
 
 def im_proposals(net, im):
@@ -20,15 +19,24 @@ def im_proposals(net, im):
     if len(cfg.TEST.SCALES) != 1:
         raise UserError("an RPN makes proposals at one scale; set TEST.SCALES to one number, got %s"
                         % list(cfg.TEST.SCALES))
-    scaled, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TEST.SCALES[0], cfg.TEST.MAX_SIZE)
-    data = im_list_to_blob([scaled])
-    im_info = np.array([[*data.shape[2:], im_scale]], dtype=np.float32)
+    data, im_info = _get_image_blob(im)
+    im_scale = im_info[0, 2]
     for name, array in (("data", data), ("im_info", im_info)):
         net.blobs[name].reshape(*array.shape)
     net.forward(data=data, im_info=im_info)
-    boxes, scores = net.blobs["rois"].data[:, 1:] / np.float32(im_scale), net.blobs["scores"].data[:, 0].copy()
+    boxes, scores = net.blobs["rois"].data[:, 1:] / im_scale, net.blobs["scores"].data[:, 0].copy()
     require_finite(net, boxes, scores)
     return clip_boxes(boxes, im.shape), scores
+
+
+def _get_image_blob(im):
+    """data blob (1, 3, H, W) of an image at TEST.SCALES, and im_info (1, 3) [height width scale].
+
+    The original's name, which forks import.
+    """
+    scaled, im_scale = prep_im_for_blob(im, cfg.PIXEL_MEANS, cfg.TEST.SCALES[0], cfg.TEST.MAX_SIZE)
+    data = im_list_to_blob([scaled])
+    return data, np.array([[*data.shape[2:], im_scale]], dtype=np.float32)
 
 
 def imdb_proposals(net, imdb):
@@ -39,15 +47,3 @@ def imdb_proposals(net, imdb):
         with finite.image(path):
             box_list.append(im_proposals(net, read_image(path))[0])
     return box_list
-
-
-def save_proposals(path, imdb, box_list):
-    """Write the boxes of every image of imdb, a list of (R, 4) [x1 y1 x2 y2], whole or not at all.
-
-    path: a .npz as datasets.proposals reads it, which also tells of which image files the boxes are.
-    """
-    remove_parts(os.path.dirname(path))
-    with whole_file(path) as f:
-        np.savez(f, boxes=np.concatenate([np.zeros((0, 4), np.float32), *box_list]),
-                 counts=np.array([len(boxes) for boxes in box_list], np.int64),
-                 images=imdb.proposal_names(), image_sha256=imdb.image_hashes())

@@ -23,8 +23,28 @@ def generate_anchors(base_size=BASE_SIZE, ratios=RATIOS, scales=SCALES):
     return np.stack([centre - half_w, centre - half_h, centre + half_w, centre + half_h], axis=1)
 
 
-def shifted_anchors(anchors, height, width, feat_stride):
-    """The anchors (A, 4) at every cell of a feature map: (height * width * A, 4), rows by y, x, anchor."""
-    y, x = np.mgrid[:height, :width] * feat_stride
-    shifts = np.stack([x, y, x, y], axis=-1)                                # (H, W, 4)
-    return (shifts[:, :, np.newaxis] + anchors).reshape(-1, 4)
+# The original's names for the steps, which forks import.
+
+def _whctrs(anchor):
+    """Width, height and centre (x, y) of an anchor (4,)."""
+    w, h = anchor[2] - anchor[0] + 1, anchor[3] - anchor[1] + 1
+    return w, h, anchor[0] + 0.5 * (w - 1), anchor[1] + 0.5 * (h - 1)
+
+
+def _mkanchors(ws, hs, x_ctr, y_ctr):
+    """Anchors (A, 4) of widths and heights (A,) around one centre."""
+    half_w, half_h = 0.5 * (np.asarray(ws) - 1), 0.5 * (np.asarray(hs) - 1)
+    return np.stack([x_ctr - half_w, y_ctr - half_h, x_ctr + half_w, y_ctr + half_h], axis=1)
+
+
+def _ratio_enum(anchor, ratios):
+    """Anchors (A, 4) with the area and the centre of one, for each ratio of height to width; sides are rounded."""
+    w, h, x_ctr, y_ctr = _whctrs(anchor)
+    ws = np.round(np.sqrt(w * h / np.asarray(ratios)))
+    return _mkanchors(ws, np.round(ws * ratios), x_ctr, y_ctr)
+
+
+def _scale_enum(anchor, scales):
+    """Anchors (A, 4) with the centre of one and its sides times each scale."""
+    w, h, x_ctr, y_ctr = _whctrs(anchor)
+    return _mkanchors(w * np.asarray(scales), h * np.asarray(scales), x_ctr, y_ctr)

@@ -1,8 +1,9 @@
 """What the Python layers of this package read: anchors from a param_str, objects from the gt_boxes blob."""
+import numpy as np
 from utils.errors import UserError
 from utils.python_layer import read_params
 
-from rpn.generate_anchors import SCALES, generate_anchors
+from rpn.generate_anchors import generate_anchors
 
 
 def read_anchors(layer, channels):
@@ -11,12 +12,13 @@ def read_anchors(layer, channels):
     channels: of the scores, which must be 2 for each anchor.
     """
     params = read_params(layer, "'feat_stride': 16")
-    scales = params.get("scales", SCALES)
-    anchors = generate_anchors(scales=scales)
+    # Otherwise its own defaults, which a fork may have changed.
+    anchors = generate_anchors(scales=np.array(params["scales"])) if "scales" in params else generate_anchors()
     if channels != 2 * len(anchors):
         raise UserError("%s: bottom 0 has %d channels, expected %d for the %d anchors of scales %s; change num_output "
                         "of rpn_cls_score, or scales in param_str"
-                        % (type(layer).__name__, channels, 2 * len(anchors), len(anchors), list(scales)))
+                        % (type(layer).__name__, channels, 2 * len(anchors), len(anchors),
+                           params.get("scales", "by default")))
     return params, anchors
 
 

@@ -7,7 +7,7 @@ from fast_rcnn.finite import NotFiniteError
 from nms.cpu_nms import greedy_nms
 from utils.python_layer import phase_of, put
 
-from rpn.generate_anchors import shifted_anchors
+from rpn.anchors import shifted_anchors
 from rpn.layer_io import read_anchors
 
 
@@ -78,3 +78,8 @@ def propose(scores, deltas, anchors, im_info, min_size, pre_nms_top_n, post_nms_
     boxes, scores = np.ascontiguousarray(boxes[order]), scores[order]
     kept = greedy_nms(boxes, scores, np.zeros(len(order), np.int64), enough, nms_thresh)[:enough]
     return boxes[kept], scores[kept]
+
+
+def _filter_boxes(boxes, min_size):
+    """Indices of boxes (N, 4) with both sides of min_size pixels or more; the original's name, which forks import."""
+    return np.flatnonzero((boxes[:, 2:4] - boxes[:, :2] + 1 >= min_size).all(axis=1))

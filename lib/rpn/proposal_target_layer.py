@@ -99,3 +99,32 @@ def _count_images(rpn_rois, gt_boxes):
     """Number of images that proposals or objects are of, at least 1."""
     last = gt_boxes[:, 5].max(initial=0) if gt_boxes.shape[1] > 5 else 0
     return 1 + int(max(rpn_rois[:, 0].max(initial=0), last))
+
+
+# The original's names for parts of these, which forks import.
+
+def _get_bbox_regression_labels(bbox_target_data, num_classes):
+    """Targets and inside weights (R, 4*C) of rows (R, 5) [class, dx, dy, dw, dh]; with AGNOSTIC in columns 4 to 7."""
+    columns = np.minimum(bbox_target_data[:, :1], 1) if cfg.TRAIN.AGNOSTIC else bbox_target_data[:, :1]
+    return expand_targets(np.hstack((columns, bbox_target_data[:, 1:])), num_classes, cfg.TRAIN.BBOX_INSIDE_WEIGHTS)
+
+
+def _compute_targets(ex_rois, gt_rois, labels):
+    """Rows (R, 5) float32 [class, dx, dy, dw, dh] that take ex_rois (R, 4) to gt_rois (R, 4), normalised as cfg says.
+    """
+    targets = settings.targets().normalize_precomputed(bbox_transform(ex_rois, gt_rois))
+    return np.hstack((labels[:, np.newaxis], targets)).astype(np.float32)
+
+
+def _sample_rois(all_rois, gt_boxes, fg_rois_per_image, rois_per_image, num_classes):
+    """labels, rois, bbox_targets and bbox_inside_weights of RoIs drawn from all_rois (R, 5), of one image.
+
+    fg_rois_per_image, rois_per_image: the most of the foreground, and of all.
+    """
+    overlaps, nearest = best_overlaps(all_rois[:, 1:5], gt_boxes)
+    fg_inds, bg_inds = sample_rois(overlaps, 1, settings.sampling_of_image(fg_rois_per_image, rois_per_image), npr)
+    keep = np.append(fg_inds, bg_inds).astype(int)
+    labels = gt_boxes[nearest[keep], 4]
+    labels[len(fg_inds):] = 0
+    data = _compute_targets(all_rois[keep, 1:5], gt_boxes[nearest[keep], :4], labels)
+    return labels, all_rois[keep], *_get_bbox_regression_labels(data, num_classes)

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from utils.blob import read_image
+from utils.images import read_image
 
 from run_report.analysis import Analysis, Judged
 from run_report.rankings import ImageRanking

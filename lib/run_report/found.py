@@ -1,5 +1,5 @@
 """The part of the page on detections: right ones, wrong ones, missed objects."""
-from utils.blob import read_image
+from utils.images import read_image
 
 from run_report import charts, pictures
 from run_report.tables import captioned, swatch

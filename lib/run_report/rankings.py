@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import caffe
 import numpy as np
-from datasets.factory import get_imdb, split_names
+from datasets.by_name import load_imdb, split_names
 from fast_rcnn.config import cfg, cfg_from_list, nets_dir
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.train import filter_roidb, get_training_roidb
@@ -138,7 +138,7 @@ def spread(items, count):
 
 
 def _imdb(name):
-    imdb = get_imdb(name)
+    imdb = load_imdb(name)
     imdb.set_proposal_method(cfg.TRAIN.PROPOSAL_METHOD)
     return imdb
 

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from datasets.by_name import load_imdb
 from datasets.crowds import crowd_rows
-from datasets.factory import get_imdb
 from utils.cython_bbox import bbox_overlaps
 
 KINDS = ("right", "misplaced", "twice", "wrong class", "background", "ignored")
@@ -36,11 +36,11 @@ class Verdicts:
 
 def load_truth(name):
     """The imdb called `name`, and its Truths."""
-    imdb = get_imdb(name)
+    imdb = load_imdb(name)
     counted = imdb.gt_roidb()
     everything = counted
     if "use_diff" in imdb.config:
-        with_difficult = get_imdb(name)
+        with_difficult = load_imdb(name)
         with_difficult.config["use_diff"] = True
         everything = with_difficult.gt_roidb()
     return imdb, [Truth(entry["boxes"], entry["gt_classes"], crowd_rows(entry["gt_overlaps"]) | _not_in(entry, known))

@@ -1,6 +1,7 @@
 """One training per folder: a lock (flock) that the kernel releases when its process ends, also after a kill.
 
-The file names the holder of the lock, which is only used in the message.
+The file names the holder of the lock, which is only used in the message.  A child that the training forks, such as the
+BlobFetcher of a fork's data layer, shares no lock: it may live longer.
 """
 import fcntl
 import os
@@ -10,6 +11,16 @@ from contextlib import contextmanager
 from utils.errors import UserError
 
 LOCK = ".lock"
+_held: set = set()      # files, locked in this process
+
+
+def _share_none():
+    """In a forked child: close the files, which leaves them locked by the parent alone."""
+    for lock in _held:
+        os.close(lock.fileno())
+
+
+os.register_at_fork(after_in_child=_share_none)
 
 
 @contextmanager
@@ -30,6 +41,7 @@ def only_training_in(folder, nccl):
         yield
     finally:
         if lock is not None:
+            _held.discard(lock)
             lock.close()
 
 
@@ -50,4 +62,5 @@ def _take(folder):
     lock.truncate(0)
     lock.write(f"host {socket.gethostname()}, process {os.getpid()}\n")
     lock.flush()
+    _held.add(lock)
     return lock

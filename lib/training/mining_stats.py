@@ -22,6 +22,11 @@ class MiningStats:
         self._mined = _lists_of(net, "mined")
         self._gt_rois = _lists_of(net, "gt_rois") if self._mined or annotator else []
 
+    @property
+    def is_told(self):
+        """Whether a layer of the net tells what it mines."""
+        return bool(self._mined) or self._annotator is not None
+
     def add_iteration(self):
         """Add the passes since the last call."""
         mined, gt_rois = _take(self._mined), _take(self._gt_rois)

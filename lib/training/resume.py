@@ -59,7 +59,8 @@ def load_resume(solverstate):
         if name.startswith("sampler"):
             number, key = name[len("sampler"):].split(".")
             samplers.setdefault(int(number), {})[key] = content[name]
-    return _under(content, "raw."), [samplers[k] for k in sorted(samplers)], seed
+    states = [samplers.get(k, {}) for k in range(max(samplers, default=-1) + 1)]
+    return _under(content, "raw."), states, seed
 
 
 def read_origin(solverstate):

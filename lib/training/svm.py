@@ -14,8 +14,8 @@ from fast_rcnn.config import cfg
 from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.test import im_detect
 from sklearn.svm import LinearSVC
-from utils.blob import read_image
 from utils.errors import UserError
+from utils.images import read_image
 from utils.progress import progress
 
 FEATURES, SCORES = "fc7", "cls_score"   # blob and layer

@@ -7,7 +7,7 @@ def bbox_overlaps(boxes, query_boxes):
     """Intersection over union of every box with every query box.
 
     boxes (N, 4), query_boxes (K, 4): [x1 y1 x2 y2] pixels, both corners inside the box (width = x2 - x1 + 1); any number
-    type and layout.  Returns (N, K) float64 in [0, 1]; boxes that do not meet, empty and inverted ones give 0.
+    type and layout.  Further columns, such as the class in gt_boxes, are not looked at, as in the original.  Returns (N, K) float64 in [0, 1]; boxes that do not meet, empty and inverted ones give 0.
     """
     boxes = _as_boxes(boxes, "boxes")
     query_boxes = _as_boxes(query_boxes, "query_boxes")
@@ -17,10 +17,10 @@ def bbox_overlaps(boxes, query_boxes):
 
 
 def _as_boxes(array, name):
-    array = np.ascontiguousarray(array, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != 4:
+    array = np.asarray(array, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] < 4:
         raise ValueError("bbox_overlaps: %s must have shape (n, 4), got %s" % (name, array.shape))
-    return array
+    return np.ascontiguousarray(array[:, :4])
 
 
 cdef void _fill_overlaps(const double[:, ::1] boxes, const double[:, ::1] query_boxes,

@@ -58,8 +58,14 @@ def test_overlaps_of_any_type_and_layout(dtype):
 
 
 def test_overlaps_need_four_columns():
-    with pytest.raises(ValueError, match=r"query_boxes must have shape \(n, 4\), got \(2, 5\)"):
-        bbox_overlaps(np.zeros((1, 4)), np.zeros((2, 5)))
+    with pytest.raises(ValueError, match=r"query_boxes must have shape \(n, 4\), got \(2, 3\)"):
+        bbox_overlaps(np.zeros((1, 4)), np.zeros((2, 3)))
+
+
+def test_overlaps_of_gt_boxes_with_their_class():
+    """The original's layers hand over gt_boxes (G, 5), whose last column is the class."""
+    gt_boxes = np.array([[0, 0, 9, 9, 3], [0, 5, 9, 14, 7]], np.float32)
+    np.testing.assert_allclose(bbox_overlaps(np.array([[0, 0, 9, 9]], float), gt_boxes), [[1, 1 / 3]])
 
 
 @pytest.mark.parametrize("case", ["tr_f64", "tr_f32", "tr_u16"])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from datasets.factory import get_imdb
-from rpn.generate import save_proposals
+from datasets.proposals import save_proposals
 from support.coco_files import edit_json, make_coco
 from support.voc_folder import make_voc_folder, write_proposals_mat
 from utils.errors import UserError

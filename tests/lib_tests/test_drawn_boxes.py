@@ -18,8 +18,8 @@ from run_report.verdicts import RIGHT
 from support.coco_files import edit_json, make_coco
 from support.settings import settings
 from support.voc_folder import make_voc_folder
-from utils.blob import read_image
 from utils.errors import UserError
+from utils.images import read_image
 
 # What (21, 21, 61, 71) of a picture of 120 x 100, 1-based, is in the picture as it is read, by orientation; worked out
 # by hand: x from the left is 20 to 60, from the right 59 to 99; y from the top 20 to 70, from the bottom 29 to 79.

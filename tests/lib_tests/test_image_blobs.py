@@ -9,8 +9,9 @@ from fast_rcnn.config import cfg
 from fast_rcnn.test import _get_image_blob, _get_rois_blob
 from PIL import Image
 from support.reference import lib_case, shared
-from utils.blob import Scaling, im_list_to_blob, prep_im_for_blob, read_image
+from utils.blob import im_list_to_blob, prep_im_for_blob
 from utils.errors import UserError
+from utils.images import read_image
 
 IDS = ["000010", "005137", "006500", "007332", "000206", "004712"]
 JPEGS = ("data", "voc07mini", "VOCdevkit2007", "VOC2007", "JPEGImages")
@@ -71,10 +72,12 @@ def test_recorded_small_images(k):
 
 
 @pytest.mark.parametrize("key", ["test1", "test3"])
-def test_recorded_test_side(key):
+def test_recorded_test_side(key, monkeypatch):
     """One scale, and a pyramid whose level follows from the area of each RoI."""
     z = lib_case("c3_blobs.npz")
-    data, im_scales = _get_image_blob(z["test.image"], Scaling(tuple(z[key + ".scales"].tolist()), 260, cfg.PIXEL_MEANS))
+    monkeypatch.setattr(cfg.TEST, "SCALES", tuple(z[key + ".scales"].tolist()))
+    monkeypatch.setattr(cfg.TEST, "MAX_SIZE", 260)
+    data, im_scales = _get_image_blob(z["test.image"])
     np.testing.assert_allclose(im_scales, z[key + ".im_scales"])
     check(data, z, key)
     rois = _get_rois_blob(z["test.rois"], im_scales)

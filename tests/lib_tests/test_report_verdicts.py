@@ -73,5 +73,5 @@ def test_crowds_are_ignored(monkeypatch):
             return [{"boxes": np.array([BOX, FAR], np.float32), "gt_classes": np.array([1, 1]),
                      "gt_overlaps": scipy.sparse.csr_matrix([[0, 1], [-1, -1]])}]
 
-    monkeypatch.setattr(verdicts, "get_imdb", lambda name: Crowded())
+    monkeypatch.setattr(verdicts, "load_imdb", lambda name: Crowded())
     assert verdicts.load_truth("coco")[1][0].ignored.tolist() == [False, True]

@@ -5,7 +5,8 @@ import caffe
 import numpy as np
 import pytest
 from rpn.anchor_target_layer import label_anchors, loss_weights
-from rpn.generate_anchors import generate_anchors, shifted_anchors
+from rpn.anchors import shifted_anchors
+from rpn.generate_anchors import generate_anchors
 from rpn.proposal_layer import propose
 from support.python_layers import layer_net, run_layer
 from support.reference import lib_case

@@ -17,9 +17,10 @@ SETTINGS = {"TRAIN.SCALES": (48,), "TRAIN.MAX_SIZE": 96, "TRAIN.BATCH_SIZE": 8, 
             "TRAIN.BG_THRESH_LO": 0.0, "TRAIN.SNAPSHOT_ITERS": 4}
 
 
-def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dropout=0.2, run=None, **changes):
+def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dropout=0.2, run=None, edit=str, **changes):
     """Snapshot paths of a training run on 5 images in `folder`, from seed 3.
 
+    edit: makes another text of the train net.
     Of several processes each writes what it reads into a folder of its own; folder/output is one.
     """
     output = folder / "output"
@@ -30,7 +31,7 @@ def train_small(folder, ohem=False, max_iters=6, resume=None, solver=SOLVER, dro
     caffe.set_random_seed(3)
     np.random.seed(3)
     with settings({**SETTINGS, "TRAIN.USE_OHEM": ohem, **changes}):
-        path = write_solver(folder, net, solver)
+        path = write_solver(folder, edit(net), solver)
         return train_net(path, random_entries(folder, 5), output, None, max_iters, resume, run=run)
 
 

@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-from datasets.factory import get_imdb, split_names
-from datasets.voc_eval import fill, voc_eval
+from datasets.by_name import split_names
+from datasets.factory import get_imdb
+from datasets.voc_eval import voc_eval
+from datasets.voc_scores import fill
 from support.error_line import assert_error
 from support.reference import ROOT
 from support.voc_folder import make_voc_folder

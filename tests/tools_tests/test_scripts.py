@@ -20,7 +20,7 @@ def test_script_alone_prints_its_usage(run_script, script):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["cpu", "SqueezeNet", "imagenet"], "unknown data set imagenet; use voc:FOLDER, coco:FOLDER or one of: pascal_voc"),
+    (["cpu", "SqueezeNet", "imagenet"], "unknown data set imagenet; use voc:FOLDER, coco:FOLDER, imdb:TRAIN/TEST or one of: pascal_voc"),
     (["cpu", "ResNet"], "unknown net ResNet"),
     (["cpu", "SqueezeNet", "pascal_voc", "--sett", "A", "B"], "expected --set"),
 ])

@@ -38,13 +38,14 @@ class _State:
     dtype = torch.float32
     precision = "float32"
     generator = None
+    seed = None     # of set_random_seed
     log_level = int(os.environ.get("GLOG_minloglevel", "0"))
     solver_count, solver_rank, multiprocess = 1, 0, False
 
 
 def set_mode_cpu():
     """Run every layer on the CPU (the mode at start)."""
-    _State.device, _State.generator = torch.device("cpu"), None
+    _use(torch.device("cpu"))
 
 
 def set_mode_gpu():
@@ -57,7 +58,13 @@ def set_mode_gpu():
                          % (_State.gpu_index, torch.cuda.device_count()))
     torch.cuda.set_device(_State.gpu_index)
     _switch_products()
-    _State.device, _State.generator = torch.device("cuda", _State.gpu_index), None
+    _use(torch.device("cuda", _State.gpu_index))
+
+
+def _use(device):
+    """Another device draws from a generator of its own."""
+    if device != _State.device:
+        _State.device, _State.generator = device, None
 
 
 def set_device(index):
@@ -159,15 +166,19 @@ def _cpu_has_bf16():
 
 
 def set_random_seed(seed):
-    """Seed fillers, dropout and random data on the current device."""
-    generator().manual_seed(int(seed))
+    """Seed fillers, dropout and random data, on the current device and on one that is chosen later."""
+    _State.seed = int(seed)
+    generator().manual_seed(_State.seed)
 
 
 def generator():
     """The torch.Generator of the current device; seeded from the system until `set_random_seed`."""
     if _State.generator is None:
         _State.generator = torch.Generator(_State.device)
-        _State.generator.seed()
+        if _State.seed is None:
+            _State.generator.seed()
+        else:
+            _State.generator.manual_seed(_State.seed)
     return _State.generator
 
 
