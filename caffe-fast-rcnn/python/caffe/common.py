@@ -239,4 +239,6 @@ def log(where, message, severity="I"):
     if "IWE".index(severity) < _State.log_level or (severity == "I" and _State.solver_rank):
         return
     stamp = datetime.datetime.now().strftime("%m%d %H:%M:%S.%f")
-    print("%s%s %5d %s] %s" % (severity, stamp, os.getpid(), where, message), file=sys.stderr, flush=True)
+    # One write, so that the lines of several processes do not run together.
+    sys.stderr.write(f"{severity}{stamp} {os.getpid():5d} {where}] {message}\n")
+    sys.stderr.flush()
