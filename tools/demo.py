@@ -20,15 +20,16 @@ import _cli
 import caffe
 import matplotlib
 from _init_paths import ROOT
+from datasets.propose import MODE, SAME_AS, search_boxes
 from datasets.voc_layout import VOC_CLASSES
 from fast_rcnn.class_names import BACKGROUND, shorten
 from fast_rcnn.config import cfg, cfg_from_list, nets_dir
 from fast_rcnn.finite import FiniteCheck
 from fast_rcnn.prototxt import adapt_net
 from fast_rcnn.test import image_detections
-from utils import selective_search
 from utils.errors import UserError
 from utils.images import read_image
+from utils.selective_search import MODES
 
 VOTERS = 0.05   # lowest score of the boxes that take part in TEST.BBOX_VOTE, test_net's default
 COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#f032e6', '#9a6324', '#808000', '#000075')
@@ -45,7 +46,8 @@ def parse_args():
     _classes.add_classes_flag(parser)
     parser.add_argument('--thresh', type=_cli.parse_number, default=0.8,
                         help="lowest score that is drawn (default: 0.8)")
-    parser.add_argument('--mode', choices=selective_search.MODES, default='fast', help="of selective search")
+    parser.add_argument('--mode', choices=(*MODES, *SAME_AS), default=MODE,
+                        help="of selective search, on images scaled down as by tools/propose.py (default: %(default)s)")
     parser.add_argument('--out', default='output/detections', metavar='DIR', help="where the pictures go")
     parser.add_argument('--show', action='store_true', help="also open windows")
     _cli.add_common_flags(parser)
@@ -97,7 +99,7 @@ def use_config_of(net, classes):
 def detect(net, im, mode, thresh):
     """[(class index, (n, 5) [x1 y1 x2 y2 score])] of the classes found in im (H, W, 3) BGR, and both parts' seconds."""
     start = time.monotonic()
-    proposals = None if cfg.TEST.HAS_RPN else selective_search.boxes(im, mode)
+    proposals = None if cfg.TEST.HAS_RPN else search_boxes(im, mode)
     proposed = time.monotonic()
     image_dets = image_detections(net, im, proposals, min(thresh, VOTERS), 0)
     found = [(c, dets[dets[:, 4] >= thresh]) for c, dets in enumerate(image_dets) if (dets[:, 4] >= thresh).any()]

@@ -6,7 +6,7 @@ import os
 import _cli
 from datasets.by_name import load_imdb, split_names
 from datasets.proposals import find_proposals
-from datasets.propose import MODE, WIDTH, propose
+from datasets.propose import MODE, SAME_AS, WIDTHS, propose
 from utils.errors import UserError
 from utils.selective_search import MODES
 
@@ -15,11 +15,12 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, epilog="An interrupted run continues where it stopped. "
                                      "After images were added or replaced, only their boxes are made.")
     parser.add_argument('--imdb', required=True, help="data set, or several joined by +, e.g. voc:data/mine@trainval")
-    parser.add_argument('--mode', choices=MODES,
+    parser.add_argument('--mode', choices=(*MODES, *SAME_AS),
                         help="of selective search (default: that of the existing file, otherwise %s)" % MODE)
     parser.add_argument('--width', type=int, metavar='PIXELS',
                         help="scale wider images down to it for the search; 0: none "
-                             "(default: that of the file that is there, otherwise %d)" % WIDTH)
+                             "(default: that of the file that is there, otherwise %d for compact and %d for the others)"
+                             % (WIDTHS[MODE], WIDTHS['fast']))
     parser.add_argument('--workers', type=int, default=os.cpu_count(), metavar='N',
                         help="images at a time (default: one for each core, %(default)s)")
     parser.add_argument('--out', metavar='FILE', help="write this .mat (default: where the data set looks for it)")

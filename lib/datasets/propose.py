@@ -20,15 +20,17 @@ from datasets.content_hash import file_hash
 from datasets.proposals import load_proposals
 from datasets.proposals_mat import MatFile, load_mat, save_mat
 
-MODE, WIDTH = "fast", 500       # where neither the user nor a file that is there says otherwise
+MODE = "compact"                # where neither the user nor a file that is there says otherwise
+WIDTHS = {"compact": 250, "quick": 500, "fast": 500, "quality": 500}
+SAME_AS = {"original": "fast"}  # other names of modes
 
 
 def propose(imdb, path, mode=None, width=None, workers=1):
     """Write the proposals of imdb to `path`, a .mat in the published layout, and print what was done.
 
-    mode: of utils.selective_search.  width: wider images are scaled down to it for the search; 0: no
-    scaling.  None for both: as in the existing file, otherwise MODE and WIDTH.  Boxes of unchanged
-    images are kept, and a file that another program wrote is not changed.  Raises UserError if such a
+    mode: of utils.selective_search, or original, which is fast.  width: wider images are scaled down to it for the
+    search; 0: no scaling.  None for both: as in the existing file, otherwise MODE and its width in WIDTHS.  Boxes of
+    unchanged images are kept, and a file that another program wrote is not changed.  Raises UserError if such a
     file does not fit imdb, or if the existing file was made with another mode or width.
     """
     stored = load_mat(path) if os.path.exists(path) else MatFile([], [], [], "")
@@ -58,11 +60,14 @@ def _add_missing(imdb, path, stored, search, workers):
     print(f"Wrote {path}: {np.mean([len(boxes) for boxes in box_list]):.0f} boxes an image", flush=True)
 
 
-def search_boxes(image, mode=MODE, width=WIDTH, seed=0):
+def search_boxes(image, mode=MODE, width=None, seed=0):
     """Boxes (N, 4) uint16 [x1 y1 x2 y2] of an image (H, W, 3) uint8 BGR, in a random order drawn from `seed`.
 
-    The order matters if only the first N boxes are used: OpenCV's own ranking is random too.
+    width: that of WIDTHS if None.  The order matters if only the first N boxes are used: OpenCV's own ranking is random
+    too.
     """
+    mode = SAME_AS.get(mode, mode)
+    width = WIDTHS.get(mode) if width is None else width
     scale = min(1, width / image.shape[1]) if width else 1
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     boxes = selective_search.boxes(small, mode)
@@ -87,8 +92,9 @@ def _leave(imdb, path):
 def _chosen_search(path, stored, mode, width):
     """(mode, width); UserError if the existing file was made with another mode or width."""
     there = tuple(kind(word) for kind, word in zip((str, int), stored.search.split()))
-    given = zip((mode, width), there or (MODE, WIDTH))
-    chosen = tuple(default if value is None else value for value, default in given)
+    mode = SAME_AS.get(mode, mode) or (there[0] if there else MODE)
+    width = (there[1] if there else WIDTHS[mode]) if width is None else width
+    chosen = (mode, width)
     if there and chosen != there:
         raise UserError("%s was made with --mode %s --width %d, got --mode %s --width %d; leave these flags "
                         "out, or move the file away to make all boxes again" % (path, *there, *chosen))

@@ -189,7 +189,7 @@ def test_marks_of_a_scene_do_not_touch():
 
 # ---- selective search
 
-@pytest.mark.parametrize("mode", ["quick", "fast"])
+@pytest.mark.parametrize("mode", ["quick", "compact", "fast"])
 def test_selective_search_finds_a_square_and_repeats_itself(mode):
     image = np.full((90, 120, 3), 40, np.uint8)
     image[20:60, 30:80] = (30, 200, 220)
@@ -200,7 +200,7 @@ def test_selective_search_finds_a_square_and_repeats_itself(mode):
 
 
 def test_selective_search_names_a_wrong_mode_or_image():
-    with pytest.raises(UserError, match="unknown mode 'slow'.*quick, fast, quality"):
+    with pytest.raises(UserError, match="unknown mode 'slow'.*quick, compact, fast, quality"):
         selective_search.boxes(np.zeros((20, 20, 3), np.uint8), "slow")
     with pytest.raises(UserError, match=r"expected an image \(H, W, 3\) uint8"):
         selective_search.boxes(np.zeros((20, 20), np.float32))

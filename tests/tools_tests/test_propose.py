@@ -66,7 +66,8 @@ def test_killed_and_run_again(propose, folder, tmp_path):
     """SIGKILL in the midst: the second run makes only what is missing, and the file is that of a run in one go."""
     assert propose("--mode", "fast", "--out", tmp_path / "whole.mat").returncode == 0
     parts = mat(folder).parent / (mat(folder).name + ".parts")
-    command = [sys.executable, "tools/propose.py", "--imdb", "voc:%s@trainval" % folder, "--workers", "1"]
+    command = [sys.executable, "tools/propose.py", "--imdb", "voc:%s@trainval" % folder, "--workers", "1",
+               "--mode", "fast"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(list(parts.glob("*.npy"))) < 2 and process.poll() is None:
         time.sleep(0.01)
