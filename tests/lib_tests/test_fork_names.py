@@ -231,7 +231,8 @@ def own_setting():
     __C = config.__C
     __C.TRAIN.GAMMA, __C.FORK, __C.FORK.NAMES, __C.FORK.LIST = 2.0, edict(), (), [1]
     yield __C
-    del __C.TRAIN.GAMMA, __C.FORK
+    __C.TRAIN.pop("GAMMA")      # del removes the attribute alone
+    __C.pop("FORK")
 
 
 def test_settings_of_a_fork(own_setting, tmp_path):
