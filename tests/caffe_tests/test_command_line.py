@@ -1,10 +1,12 @@
 """The command `caffe`: its flags, its mistakes in one line, the launchers that make pycaffe writes."""
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from caffe import common
 from caffe.commands import COMMANDS
 from caffe.commands.flags import Flag, parse_flags
 from caffe.common import CaffeError
@@ -124,3 +126,33 @@ def test_launchers_run_where_old_scripts_look(launchers, tmp_path, path, said):
     for name in ("build/tools/compute_image_mean", "build/tools/upgrade_net_proto_text", "build/tools/extract_features.bin",
                  "python/detect.py", "python/draw_net.py", "tools/extra/parse_log.py"):
         assert os.access(launchers / name, os.X_OK), name
+
+
+@pytest.fixture
+def closed_log():
+    yield
+    if common._State.log_file is not None:
+        common._State.log_file.close()
+    common.set_log_file(None)
+
+
+def test_log_dir_takes_the_lines_of_the_log_too(run_caffe, tmp_path, monkeypatch, closed_log):
+    """In a file that is named, begun and linked to as glog does it."""
+    write_solver(tmp_path)
+    (tmp_path / "logs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_caffe("train", "-solver=solver.prototxt", "--log_dir=logs", "-v=1", "-stderrthreshold", "0")
+    assert code == 0
+    lines = (tmp_path / "logs" / "caffe.INFO").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("Log file created at: ") and lines[2].startswith("Log line format: ")
+    assert lines[3:] == err.splitlines() and any("Iteration" in line for line in lines)
+    names = sorted(os.listdir(tmp_path / "logs"))
+    assert names[0] == "caffe.INFO" and re.fullmatch(r"caffe\..+\.log\.INFO\.\d{8}-\d{6}\.\d+", names[1]) and len(names) == 2
+
+
+def test_log_dir_that_is_not_there_is_one_line(run_caffe, tmp_path, monkeypatch):
+    write_solver(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_caffe("train", "-solver=solver.prototxt", "-log_dir", "nowhere")
+    assert code == 1 and "-log_dir nowhere" in err and err.count("\n") == 1
+    assert run_caffe("time", "-model=net.prototxt", "-iterations=1", "-log_dir", "nowhere", "-logtostderr")[0] == 0

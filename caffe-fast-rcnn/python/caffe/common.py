@@ -8,6 +8,7 @@ import functools
 import os
 import platform
 import sys
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ class _State:
     generator = None
     seed = None     # of set_random_seed
     log_level = int(os.environ.get("GLOG_minloglevel", "0"))
+    log_file: TextIO | None = None       # that takes the log's lines too
     solver_count, solver_rank, multiprocess = 1, 0, False
 
 
@@ -231,6 +233,11 @@ def set_log_level(level):
     _State.log_level = int(level)
 
 
+def set_log_file(file):
+    """Write the log's lines to an open text file too; None: to stderr alone."""
+    _State.log_file = file
+
+
 def log(where, message, severity="I"):
     """Write one line in Caffe's glog form to stderr; `where` is like 'solver.cpp:228', which log parsers know.
 
@@ -240,5 +247,8 @@ def log(where, message, severity="I"):
         return
     stamp = datetime.datetime.now().strftime("%m%d %H:%M:%S.%f")
     # One write, so that the lines of several processes do not run together.
-    sys.stderr.write(f"{severity}{stamp} {os.getpid():5d} {where}] {message}\n")
+    line = f"{severity}{stamp} {os.getpid():5d} {where}] {message}\n"
+    sys.stderr.write(line)
     sys.stderr.flush()
+    if _State.log_file is not None:
+        _State.log_file.write(line)

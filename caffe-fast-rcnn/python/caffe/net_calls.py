@@ -104,13 +104,14 @@ class NetCalls:
         if len(counts) != 1:
             raise CaffeError(f"net {self.name}: the arrays hold different numbers of items: {sorted(counts)}")
         count, size = counts.pop(), self.blobs[next(iter(inputs))].shape[0]
-        rows, row_diffs = {}, {}
+        rows: dict[str, list] = {name: [] for name in self._wanted(self.outputs, blobs)}
+        row_diffs: dict[str, list] = {name: [] for name in self._wanted(self.inputs, diffs)} if backward else {}
         for i in range(0, count, size):
             for name, out in self.forward(blobs, **_batch(inputs, i, size)).items():
-                rows.setdefault(name, []).extend(np.atleast_1d(out).copy())
+                rows[name].extend(np.atleast_1d(out).copy())
             if backward:
                 for name, out in self.backward(diffs, **_batch(top_diffs, i, size)).items():
-                    row_diffs.setdefault(name, []).extend(np.atleast_1d(out).copy())
+                    row_diffs[name].extend(np.atleast_1d(out).copy())
         return tuple({name: _without_padding(out, count, size) for name, out in found.items()}
                      for found in (rows, row_diffs))
 

@@ -2,6 +2,7 @@
 from dataclasses import dataclass, field
 
 from ..common import CaffeError, set_log_level
+from .log_file import open_log_file
 
 
 @dataclass
@@ -21,9 +22,12 @@ class Flags(dict):
 
 
 # Those of glog that scripts give to every tool.
-LOG_FLAGS = [Flag("logtostderr", True, "write the log to stderr; this is the only output of the log"),
-             Flag("alsologtostderr", True, "the same"),
-             Flag("minloglevel", 0, "0: all lines of the log, 1: warnings and errors, 2: errors")]
+LOG_FLAGS = [Flag("logtostderr", False, "write the log to stderr only, not to a file"),
+             Flag("log_dir", "", "write the log to a file in this folder too"),
+             Flag("minloglevel", 0, "0: all lines of the log, 1: warnings and errors, 2: errors"),
+             # Accepted: the whole log goes to stderr, at once, without colours, and has no verbose lines.
+             Flag("alsologtostderr", True, ""), Flag("stderrthreshold", 0, ""), Flag("colorlogtostderr", False, ""),
+             Flag("v", 0, ""), Flag("vmodule", "", ""), Flag("logbufsecs", 0, ""), Flag("max_log_size", 0, "")]
 
 
 def parse_flags(flags, argv):
@@ -43,6 +47,8 @@ def parse_flags(flags, argv):
             arguments.append(item)
     if values.minloglevel:
         set_log_level(values.minloglevel)
+    if values.log_dir and not values.logtostderr:
+        open_log_file(values.log_dir)
     return values, arguments
 
 
