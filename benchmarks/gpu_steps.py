@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 540             # seconds of a step
 NEEDED = {"torch": "everything", "numpy": "everything", "cv2": "images", "scipy": "evaluation", "yaml": "settings",
           "google.protobuf": "prototxts", "easydict": "lib/ and tools/", "pytest": "the tests"}
-USEFUL = {"triton": "the region kernels; plain PyTorch takes their place", "pycocotools": "COCO's annotations and metrics",
-          "lmdb": "LMDB", "h5py": "HDF5", "tqdm": "progress bars", "torchvision": "a peer in benchmarks/gpu.py",
+USEFUL = {"triton": "the region kernels; plain PyTorch takes their place",
+          "pycocotools": "COCO's annotations and metrics", "lmdb": "LMDB", "h5py": "HDF5", "tqdm": "progress bars", "torchvision": "a peer in benchmarks/gpu.py",
           "tensorboard": "event files"}
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=8"]
 TRAINING = {"images": 64, "proposals": 2000, "iterations": 120}
@@ -35,8 +35,8 @@ def _tests(out):
 
 
 def _speed(out):
-    return [[sys.executable, "benchmarks/gpu.py", "--nets", "VGG16", "--precisions", name, "--out", str(out / "gpu.json")]
-            for name in ("bf16", "tf32", "float32")]
+    command = [sys.executable, "benchmarks/gpu.py", "--nets", "VGG16", "--out", str(out / "gpu.json"), "--precisions"]
+    return [[*command, name] for name in ("bf16", "tf32", "float32")]
 
 
 def _trace(out):
@@ -48,20 +48,20 @@ def _true_nets(out):
 
 
 def _training(out):
-    from _voc_folder import write_voc_folder    # which needs NEEDED
+    from _voc_folder import write_voc_folder  # which needs NEEDED
     folder = Path(tempfile.mkdtemp(prefix="made_images", dir=out))
     imdb = write_voc_folder(folder / "voc", TRAINING["images"], TRAINING["proposals"])
     solver = ROOT / "models" / "pascal_voc" / "VGG16" / "fast_rcnn_ohem" / "solver.prototxt"
     return [[sys.executable, "tools/train_net.py", "--gpu", "0", "--solver", str(solver), "--imdb", imdb, "--overwrite",
-             "--iters", str(TRAINING["iterations"]), "--precision", "bf16", "--cfg", "experiments/cfgs/fast_rcnn_ohem.yml",
-             "--set", "EXP_DIR", "gpu_steps"]]
+             "--iters", str(TRAINING["iterations"]), "--precision", "bf16",
+             "--cfg", "experiments/cfgs/fast_rcnn_ohem.yml", "--set", "EXP_DIR", "gpu_steps"]]
 
 
 def _sanitizer(out):
     return [["compute-sanitizer", "--error-exitcode", "9", *PYTEST, "tests/caffe_tests/test_triton_kernels.py"]]
 
 
-STEPS = {"tests": ("the region kernels' tests; every layer, a tiny net's OHEM step and the tools on GPU and CPU", _tests),
+STEPS = {"tests": ("the region kernels; every layer, a tiny net's OHEM step and the tools on GPU and CPU", _tests),
          "speed": ("benchmarks/gpu.py: VGG16 in bf16, tf32 and float32, beside plain PyTorch and torchvision", _speed),
          "trace": ("benchmarks/gpu_trace.py: the kernels that take the time, the longest waits", _trace),
          "true_nets": ("an OHEM step of VGG_CNN_M_1024 and VGG16 on GPU and CPU", _true_nets),
@@ -94,8 +94,8 @@ def check_modules():
     """One line for what is missing; ends the program where nothing works without it."""
     absent = missing(NEEDED)
     if absent:
-        raise SystemExit(f"error: make gpu: {sys.executable} lacks {', '.join(absent)}; install them, or put a folder that "
-                         "holds them on PYTHONPATH")
+        raise SystemExit(f"error: make gpu: {sys.executable} lacks {', '.join(absent)}; install them, or put a folder "
+                         "that holds them on PYTHONPATH")
     absent = missing(USEFUL)
     if absent:
         print(f"without {'; '.join(absent)}")

@@ -27,7 +27,7 @@ def parse_args():
     parser.add_argument("--net", default="VGG16", help="default: VGG16")
     parser.add_argument("--precision", default="bf16", choices=("float32", "tf32", "bf16"))
     parser.add_argument("--iterations", type=int, default=5, metavar="N", help="that are traced (default: 5)")
-    parser.add_argument("--width", type=int, default=1000, help="of the image in pixels; it is 600 high (default: 1000)")
+    parser.add_argument("--width", type=int, default=1000, help="of the image, 600 high (default: 1000)")
     parser.add_argument("--out", default=str(_paths.ROOT / "output" / "bench" / "gpu_trace.json"), metavar="FILE")
     parser.add_argument("--trace", metavar="FILE", help="also write every kernel and its time")
     return parser.parse_args()
