@@ -24,8 +24,8 @@ LIMIT = 540             # seconds of a step
 NEEDED = {"torch": "everything", "numpy": "everything", "cv2": "images", "scipy": "evaluation", "yaml": "settings",
           "google.protobuf": "prototxts", "easydict": "lib/ and tools/", "pytest": "the tests"}
 USEFUL = {"triton": "the region kernels; plain PyTorch takes their place",
-          "pycocotools": "COCO's annotations and metrics", "lmdb": "LMDB", "h5py": "HDF5", "tqdm": "progress bars", "torchvision": "a peer in benchmarks/gpu.py",
-          "tensorboard": "event files"}
+          "pycocotools": "COCO's annotations and metrics", "lmdb": "LMDB", "h5py": "HDF5", "tqdm": "progress bars",
+          "torchvision": "a peer in benchmarks/gpu.py", "tensorboard": "event files"}
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=8"]
 TRAINING = {"images": 64, "proposals": 2000, "iterations": 120}
 
