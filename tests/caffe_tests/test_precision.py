@@ -182,10 +182,10 @@ def test_a_host_program_may_still_ask_pytorch_in_either_way(precision, mode):
     """PyTorch raises where its two settings for TF32 contradict each other."""
     caffe.set_precision(precision)
     try:
-        with torch.backends.cudnn.flags(enabled=True):
-            pass
         assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == (mode == "tf32")
         parts = torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
         assert [part.fp32_precision for part in parts] == [mode] * 3
+        with torch.backends.cudnn.flags(enabled=True):      # reads the old setting, and puts it back
+            assert torch.backends.cudnn.enabled
     finally:
         caffe.set_precision("float32")
