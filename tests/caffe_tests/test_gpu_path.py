@@ -4,8 +4,6 @@ Numbers: every layer takes the way it takes for tensors on a GPU (Triton's kerne
 Waiting: every layer and a solver's step run on PyTorch's "meta" device, whose tensors hold no numbers, so that whatever
 would have to wait for a GPU's numbers (.item(), bool(), nonzero(), .cpu()) raises.
 """
-import sys
-
 import caffe
 import numpy as np
 import pytest
@@ -29,13 +27,7 @@ def as_on_gpu(monkeypatch):
     """All tensors, on the CPU as they are, count as lying on a GPU."""
     if not triton_kernels.INTERPRETED:
         pytest.skip("the kernels are compiled here, not interpreted: tests/gpu tries the layers on the GPU itself")
-    _count_as_on_gpu(monkeypatch)
-
-
-def _count_as_on_gpu(monkeypatch):
-    for name, module in list(sys.modules.items()):
-        if name.startswith("caffe.") and hasattr(module, "on_gpu"):
-            monkeypatch.setattr(module, "on_gpu", lambda tensor: True)
+    triton_kernels.count_as_on_gpu(monkeypatch)
 
 
 class NoMixing(TorchDispatchMode):
@@ -62,7 +54,7 @@ def meta(monkeypatch):
     """The current device has no numbers."""
     from caffe.kernels.roi import psroi_pooling_triton, roi_pooling_triton
     from caffe.kernels.update import fused_triton
-    _count_as_on_gpu(monkeypatch)
+    triton_kernels.count_as_on_gpu(monkeypatch)
     monkeypatch.setattr(fused_triton, "_update", NoKernel())
     for kernels in (psroi_pooling_triton, roi_pooling_triton):
         monkeypatch.setattr(kernels, "_forward", NoKernel())
