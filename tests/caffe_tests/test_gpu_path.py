@@ -4,6 +4,11 @@ Numbers: every layer takes the way it takes for tensors on a GPU (Triton's kerne
 Waiting: every layer and a solver's step run on PyTorch's "meta" device, whose tensors hold no numbers, so that whatever
 would have to wait for a GPU's numbers (.item(), bool(), nonzero(), .cpu()) raises.
 """
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import caffe
 import numpy as np
 import pytest
@@ -242,3 +247,58 @@ def test_rounded_weights_follow_every_update_and_write(as_on_gpu, monkeypatch):
                 assert rounded(weights) is copy and torch.equal(copy, weights.bfloat16())
     finally:
         caffe.set_precision("float32")
+
+
+WITHOUT_TRITON = """
+import sys
+sys.modules["triton"] = None        # importing it raises ModuleNotFoundError
+import importlib.util
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name.partition(".")[0] == "triton" else find_spec(name, *rest)
+import caffe, torch
+from caffe.kernels.roi import psroi_pooling, roi_pooling
+from caffe.kernels.update.fused import FusedUpdate
+features, rois = torch.randn(1, 8, 6, 6), torch.tensor([[0., 0, 0, 5, 5], [0, 1, 2, 3, 5]])
+
+def run():
+    top, argmax = roi_pooling.roi_pooling_forward(features, rois, 2, 2, 1.0)
+    maps = psroi_pooling.psroi_pooling_forward(features, rois, 2, 2, 1.0)
+    return [top, argmax, roi_pooling.roi_pooling_backward(top, rois, argmax, features.shape, 1.0), maps,
+            psroi_pooling.psroi_pooling_backward(maps, rois, features.shape, 1.0)]
+
+want = run()
+class OnGpu(torch.Tensor):
+    pass
+for module in (roi_pooling, psroi_pooling):
+    module.on_gpu = lambda tensor: isinstance(tensor, OnGpu)
+OnGpu.cpu = lambda self: self.as_subclass(torch.Tensor)
+features = features.as_subclass(OnGpu)
+as_gpu = [x.as_subclass(OnGpu) for x in want]
+got = [*roi_pooling.roi_pooling_forward(features, rois, 2, 2, 1.0),
+       roi_pooling.roi_pooling_backward(as_gpu[0], rois, want[1], features.shape, 1.0),
+       psroi_pooling.psroi_pooling_forward(features, rois, 2, 2, 1.0),
+       psroi_pooling.psroi_pooling_backward(as_gpu[3], rois, features.shape, 1.0)]
+assert all(torch.equal(a.as_subclass(torch.Tensor), b) for a, b in zip(got, want, strict=True))
+param = caffe.proto.caffe_pb2.SolverParameter(type="SGD", regularization_type="L2")
+assert not FusedUpdate().fits(param, [(torch.zeros(2),) * 3])
+"""
+
+
+def test_without_triton_regions_are_pooled_on_the_cpu():
+    result = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], text=True, capture_output=True,
+                            env={**os.environ, "PYTHONPATH": str(Path(caffe.__file__).parents[1])})
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("Triton is not installed") == 1
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_a_gpu_without_memory_ends_in_one_line(way, tmp_path, monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.54 GiB. GPU 0 has a total capacity of 8 GiB "
+                                     "of which 1.5 GiB is free. If reserved but unallocated memory is large try setting X")
+    solver = solver_from_text(SMALL, RATES, tmp_path)
+    monkeypatch.setattr(solver.net.layers[2], way, full)
+    with pytest.raises(caffe.CaffeError, match=r"layer fc \(InnerProduct\): .* %s pass .* Tried to allocate 9.54 GiB"
+                                               % way) as e:
+        solver.step(1)
+    assert "\n" not in str(e.value) and "setting X" not in str(e.value)

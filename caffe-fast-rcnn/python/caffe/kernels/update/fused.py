@@ -2,12 +2,9 @@
 
 What update_rules.py says, of SGD and Nesterov; the others go through it, an operation at a time.
 """
-import functools
-import importlib.util
-
 import torch
 
-from ...common import on_gpu
+from ...common import has_triton, on_gpu
 
 RULES = ("SGD", "Nesterov")
 CHUNK = 8192        # numbers of one program
@@ -22,7 +19,7 @@ class FusedUpdate:
 
     def fits(self, param, tensors):
         """Whether the kernel takes a SolverParameter and [(weights, diff, history...)]."""
-        return (param.type in RULES and param.regularization_type in ("L2", "L1") and bool(tensors) and _has_triton()
+        return (param.type in RULES and param.regularization_type in ("L2", "L1") and bool(tensors) and has_triton()
                 and all(_usual(t) for row in tensors for t in row)
                 and all(weights.is_contiguous() and history.is_contiguous() for weights, _, history in tensors)
                 and all(diff.is_contiguous() or _is_channels_last(diff) for _, diff, _ in tensors))
@@ -81,8 +78,3 @@ def _copy_of(weights):
     """The bfloat16 copy that products read (kernels/rounding.py), if it is up to date."""
     version, copy = getattr(weights, "rounded_copy", (None, None))
     return copy if version == weights._version else None
-
-
-@functools.cache
-def _has_triton():
-    return importlib.util.find_spec("triton") is not None
