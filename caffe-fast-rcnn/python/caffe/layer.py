@@ -76,6 +76,7 @@ class Layer:
         self.blobs = BlobVec()
         # Set by Net:
         self.param_propagate_down = []      # for each of self.blobs: does it learn?
+        self.made_by = []                   # for each bottom: the type of the layer that computed it
         self.needs_backward = True          # False: keep nothing for backward
         self.may_overwrite = False          # in-place: the bottom's memory may be written
         self.overwritten = False            # a later layer works in place on the top, or on memory that it shares
