@@ -9,6 +9,7 @@ class FilterLayer(Layer):
     layer { name: "f" type: "Filter" bottom: "x" bottom: "label" bottom: "selector" top: "x_f" top: "label_f" }
 
     bottoms: (N, ...) each, the selector (N) or (N, 1, ...); tops: (K, ...) for K picked items, which may be 0.
+    On a GPU each pass waits for the selector's numbers, which say how many items there are.
     Items that are not picked get a zero diff.  Before the first pass the tops have the shapes of the bottoms.
     """
 
@@ -19,6 +20,7 @@ class FilterLayer(Layer):
         if len(top) != len(bottom) - 1:
             self.fail(f"{len(bottom)} bottoms and {len(top)} tops; expected a top for each bottom but the selector")
         self._picked = None
+        self._selector = len(bottom) - 1
         self._is_set_up = False
 
     def reshape(self, bottom, top):
@@ -28,10 +30,8 @@ class FilterLayer(Layer):
         for i, blob in enumerate(bottom[:-1]):
             if blob.shape[:1] != selector.shape[:1]:
                 self.fail(f"bottom {i} has shape {blob.shape}, the selector {selector.shape}; expected as many items")
-        count = selector.shape[0]
-        if self._is_set_up:
-            self._picked = selector.tensor.reshape(-1).nonzero()[:, 0]
-            count = len(self._picked)
+        self._picked = selector.tensor.reshape(-1).nonzero()[:, 0]
+        count = len(self._picked) if self._is_set_up else selector.shape[0]
         self._is_set_up = True
         for blob, source in zip(top, bottom):
             blob.reshape(count, *source.shape[1:])
@@ -45,4 +45,4 @@ class FilterLayer(Layer):
         super().backward(top, propagate_down, bottom)
 
     def allow_force_backward(self, bottom_index):
-        return bottom_index != len(self.layer_param.bottom) - 1
+        return bottom_index != self._selector
