@@ -41,6 +41,8 @@ def random_net(seed, kind=None, layers=4):
     for _ in range(5):
         if growth.refused or growth.grow(kind or growth.choice(sorted(OPS))):
             break
+    if not growth.text:
+        growth.grow("AbsVal")
     if not growth.force and not growth.refused:
         growth.end_in_losses()
     return growth.case(seed)
@@ -101,6 +103,10 @@ class Growth:
                     and bottoms[0] not in self.read)
         names = bottoms[:1] if in_place else ["b%d_%d" % (self.number, i) for i in range(tops)]
         lines = " ".join(['bottom: "%s"' % name for name in bottoms] + ['top: "%s"' % name for name in names])
+        if len(bottoms) == 1 and kind not in (*NOT_FORCED, "Concat", "Slice", "MVN") and self.rng.rand() < 0.03:
+            lines += " propagate_down: false"
+        if kind in ("Convolution", "InnerProduct", "Deconvolution") and self.rng.rand() < 0.1:
+            lines += " param { lr_mult: 0 }"
         self.text += 'layer { name: "l%d" type: "%s" %s %s }\n' % (self.number, kind, lines, settings)
         self.read.update(bottoms)
         self.read.difference_update(names)
@@ -172,7 +178,7 @@ FILLER = 'weight_filler { type: "xavier" }'
 @op("AbsVal", "BNLL", "Sigmoid", "TanH", "ReLU", "ELU", "PReLU", "Swish", "Power", "Exp", "Log", "Threshold")
 def neuron(g, kind):
     settings = {
-        "ReLU": ("relu", dict(negative_slope=[0.1, -0.5])), "ELU": ("elu", dict(alpha=[0.5, 2])),
+        "ReLU": ("relu", dict(negative_slope=[0.1, 0.5])), "ELU": ("elu", dict(alpha=[0.5, 2])),
         "PReLU": ("prelu", dict(channel_shared=["true", "false"])), "Swish": ("swish", dict(beta=[0.5, 2])),
         "Power": ("power", dict(power=[1, 2, 3, 0], scale=[0.5, -1, 0], shift=[0, 1])),
         "Exp": ("exp", dict(base=[2, 0.5, -1], scale=[0.3], shift=[-1, 0.5])),
@@ -322,6 +328,16 @@ def inner_product(g, kind):
     x = g.blob()
     g.add(kind, [x], 1, "inner_product_param { num_output: %d axis: %d %s %s }" % (
         g.rng.randint(1, 5), g.axis(x), FILLER, g.fields(bias_term=["false"], transpose=["true"])))
+
+
+@op("shared weights")
+def shared_weights(g, kind):
+    """Two layers with the same weights; the later one's may have another shape of the same size."""
+    x = g.blob(2)
+    text = 'param { name: "w%d" share_mode: PERMISSIVE } inner_product_param { num_output: 3 bias_term: false %s %s }'
+    name = g.number
+    for y, transpose in ((x, ""), (g.like(x), g.fields(transpose=["true"]))):
+        g.add("InnerProduct", [y], 1, text % (name, FILLER, transpose))
 
 
 @op("Embed")

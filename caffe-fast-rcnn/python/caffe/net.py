@@ -134,7 +134,7 @@ class Net(NetCalls):
             self._mark_overwritten(bottom)
 
     def _maker_type(self, name):
-        """The type of the layer that computed blob `name`; Split and other layers that share their memory are passed."""
+        """The type of the layer that computed blob `name`; layers that share memory are passed."""
         maker = self._producer[name]
         return self._maker_type(maker.layer_param.bottom[0]) if maker.shares_data else maker.layer_param.type
 

@@ -12,7 +12,7 @@ from .softmax_loss import NormalizedLoss
 
 @register("InfogainLoss")
 class InfogainLoss(NormalizedLoss):
-    """Multinomial logistic loss with an infogain matrix: the mean of -sum_c H[label, c] log(p_c), p the softmax of scores.
+    """Multinomial logistic loss with an infogain matrix H: the mean of -sum_c H[label, c] log(softmax(scores)_c).
 
     layer { name: "loss" type: "InfogainLoss" bottom: "score" bottom: "label" bottom: "H" top: "loss"
             infogain_loss_param { axis: 1 } loss_param { ignore_label: 255 normalization: VALID } }
@@ -31,7 +31,7 @@ class InfogainLoss(NormalizedLoss):
         super().setup(bottom, top)
         self.takes_probabilities = self.made_by[:1] == ["Softmax"]
         if self.takes_probabilities:
-            common.log("infogain_loss_layer.cpp:1", f"Layer {self.name}: a Softmax layer makes bottom 0, so it is taken "
+            common.log("infogain_loss_layer.cpp:1", f"Layer {self.name}: a Softmax layer makes bottom 0, which is taken "
                        "for probabilities; Caffe 1.0 would apply another softmax")
             self.ignore_label, self.normalization = None, LossParameter.BATCH_SIZE
         self._matrix = self._matrix_of_file() if len(bottom) == 2 else None
