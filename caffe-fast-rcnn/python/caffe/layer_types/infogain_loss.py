@@ -31,8 +31,8 @@ class InfogainLoss(NormalizedLoss):
         super().setup(bottom, top)
         self.takes_probabilities = self.made_by[:1] == ["Softmax"]
         if self.takes_probabilities:
-            common.log("infogain_loss_layer.cpp:1", f"Layer {self.name}: a Softmax layer makes bottom 0, which is taken "
-                       "for probabilities; Caffe 1.0 would apply another softmax")
+            common.log("infogain_loss_layer.cpp:1", f"Layer {self.name}: a Softmax layer makes bottom 0, which is "
+                       "taken for probabilities; Caffe 1.0 would apply another softmax")
             self.ignore_label, self.normalization = None, LossParameter.BATCH_SIZE
         self._matrix = self._matrix_of_file() if len(bottom) == 2 else None
 
