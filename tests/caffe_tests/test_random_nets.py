@@ -33,7 +33,7 @@ def read_and_kept(case, kinds):
     """Whether the net has a Flatten that reads the top of a layer of one of `kinds`."""
     tops = set()
     for line in case["text"].splitlines():
-        layer = dict(re.findall(r'(type|bottom|top): "(\w+)"', line))
+        layer = dict(reversed(re.findall(r'(type|bottom|top): "(\w+)"', line)))        # a filler has a type too
         if layer.get("type") == "Flatten" and layer["bottom"] in tops:
             return True
         if layer.get("type") in kinds:
