@@ -3,6 +3,10 @@
 # make setup   the virtual environment .venv with the tested versions of requirements.txt
 # make build   the schema, the RoI kernels and the Cython modules
 # make test-gpu  on a machine with a CUDA device: every layer, OHEM steps and the tools on GPU and CPU alike
+# make gpu PY=python3  on a machine with a CUDA device whose own Python holds PyTorch: build in place and install nothing;
+#              tests, speed, a trace and a training in steps of minutes, each with its record in output/gpu
+#              (GPU_STEPS="tests speed": these, also again)
+# make gpu-voc GPU=0  VGG16 on VOC07 in full, Fast R-CNN and OHEM
 # make lint    the style (ruff) and the types of public functions (mypy), in seconds; CI runs it before the tests
 # make bench   measure speed and memory beside peers: table, JSON and plot in output/bench (CAFFE_PYTHON=/path/to/python
 #              adds the C++ Caffe as a peer)
@@ -16,6 +20,9 @@ PYTHON ?= python3
 VENV := .venv
 # Relative, so that spaces in the project's path do not matter.
 PY := $(VENV)/bin/python
+# Seen from the folders that are built; a bare name is looked for on PATH.
+GPU_PY = $(if $(filter /%,$(PY)),$(PY),$(if $(findstring /,$(PY)),../$(PY),$(PY)))
+GPU ?= 0
 SCRIPTS := experiments/scripts
 DEMO := output/demo
 DIGITNET := data/digits_pretrained/DigitNet.caffemodel
@@ -24,7 +31,7 @@ DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/Dig
 # Names of any alphabet, also where the locale is C.
 export PYTHONUTF8 := 1
 
-.PHONY: help setup build test test-gpu bench results matrix lint demo clean distclean
+.PHONY: help setup build test test-gpu gpu gpu-voc bench results matrix lint demo clean distclean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -48,6 +55,15 @@ test: build
 test-gpu: build
 	@$(PY) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "error: make test-gpu: PyTorch %s finds no CUDA device; it needs one and a CUDA build of PyTorch" % torch.__version__)'
 	$(PY) -m pytest tests/gpu tests/caffe_tests/test_triton_kernels.py
+
+gpu:
+	@$(MAKE) --no-print-directory -C caffe-fast-rcnn PYTHON=$(GPU_PY)
+	@$(MAKE) --no-print-directory -C lib PYTHON=$(GPU_PY)
+	@$(PY) benchmarks/gpu_steps.py $(if $(GPU_STEPS),--steps $(GPU_STEPS))
+
+gpu-voc: build
+	$(SCRIPTS)/fast_rcnn.sh $(GPU) VGG16 pascal_voc
+	$(SCRIPTS)/fast_rcnn_ohem.sh $(GPU) VGG16 pascal_voc
 
 bench: build
 	$(PY) benchmarks/run.py $(if $(CAFFE_PYTHON),--caffe-python $(CAFFE_PYTHON))

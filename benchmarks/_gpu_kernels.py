@@ -32,7 +32,7 @@ def _max_pooling(machine, features, rois, batch, name, repeats):
     top, argmax = roi_pooling_forward(features, hard, POOLED, POOLED, SCALE)
     arms = {"readonly": lambda: roi_pooling_forward(features, rois, POOLED, POOLED, SCALE, False),
             "forward": lambda: roi_pooling_forward(features, hard, POOLED, POOLED, SCALE),
-            "backward": lambda: roi_pooling_backward(top, hard, argmax, features.shape)}
+            "backward": lambda: roi_pooling_backward(top, hard, argmax, features.shape, SCALE)}
     peers = _torchvision(features, rois, hard, top)
     seconds = machine.seconds({**arms, **{"peer " + key: arm for key, arm in peers.items()}}, repeats)
     per_roi = top[:1].nbytes

@@ -51,7 +51,7 @@ class RoIPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx, diff):
         rois, argmax = ctx.saved_tensors
-        return roi_pooling_backward(diff.contiguous(), rois, argmax, ctx.shape), None, None
+        return roi_pooling_backward(diff.contiguous(), rois, argmax, ctx.shape, 1 / 16), None, None
 
 
 def trunk(spec, params, x):

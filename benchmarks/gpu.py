@@ -5,6 +5,8 @@
     .venv/bin/python benchmarks/gpu.py --nets VGG16 --precisions bf16
     .venv/bin/python benchmarks/gpu.py --device cpu --tiny     # to see that everything runs; measures nothing
 
+An iteration of solver.step here is one pass (iter_size 1) over one image, of 600 x 1000 pixels unless --width says
+otherwise, with its update; the layer table is of passes without the update.
 The table goes to the terminal and, with what depends on it, to output/bench/gpu.json.
 """
 import argparse
@@ -32,6 +34,8 @@ def parse_args():
     parser.add_argument("--nets", nargs="*", metavar="NET", help="default: both; none: the kernels alone")
     parser.add_argument("--precisions", nargs="+", default=list(MODES), choices=list(MODES), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=20, help="iterations each median is of (default: 20)")
+    parser.add_argument("--width", type=int, metavar="PIXELS", help="of the image, 600 high (default: 1000)")
+    parser.add_argument("--batch", type=int, metavar="ROIS", help="hard RoIs of a pass (default: 64)")
     parser.add_argument("--tiny", action="store_true", help="a small problem and VGG_CNN_M_1024 alone")
     parser.add_argument("--out", default=str(_paths.ROOT / "output" / "bench" / "gpu.json"), metavar="FILE")
     return parser.parse_args()
@@ -63,7 +67,7 @@ def _beside_peer(machine, name, solver, step, repeats, limit, peak, held):
     seconds = machine.seconds({"ours": lambda: solver.step(1), "peer": lambda: step(autocast)}, repeats)
     peer_peak = machine.peak_gb(lambda: step(autocast))
     rows = [Row(name, seconds["ours"], seconds["peer"], "plain PyTorch" + ", autocast" * autocast, limit, 1.05,
-                note="%.0f %% of the limit's rate" % (100 * limit / seconds["ours"]))]
+                note="an iteration of one pass; %.0f %% of the limit's rate" % (100 * limit / seconds["ours"]))]
     if peak is not None:
         rows.append(Row(name + "/memory", peak, peer_peak - held, "plain PyTorch", unit="GB"))
     return rows
@@ -130,8 +134,9 @@ def main():
     caffe.set_log_level(1)
     if args.device == "cuda":
         caffe.set_mode_gpu()
-    machine, sizes = Machine(args.device), Sizes.tiny() if args.tiny else Sizes()
-    facts = machine.description()
+    machine, sizes = Machine(args.device), Sizes.tiny() if args.tiny else Sizes(width=args.width or 1000)
+    sizes.batch = args.batch or sizes.batch
+    facts = {**machine.description(), "image": "%d x %d" % (sizes.height, sizes.width), "hard_rois": sizes.batch}
     print("; ".join("%s %s" % fact for fact in facts.items()), flush=True)
     found = kernel_rows(machine, sizes, args.repeats)
     for net_name in sizes.nets if args.nets is None else args.nets:

@@ -5,6 +5,7 @@ python setup.py schema build_ext -i      the same in place, for use with python/
 """
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import Command, Extension, setup
@@ -23,10 +24,13 @@ DESCRIPTOR = enter_schema({serialized!r}, globals(), __name__)
 
 
 def generate_schema(python_dir=PYTHON):
-    """Write caffe_pb2.py next to caffe.proto under `python_dir`; leave it alone when it is newer.  Returns its path."""
+    """Write caffe_pb2.py next to caffe.proto under `python_dir`; returns its path.
+
+    One that is newer is left alone.  So is one that was brought along to a machine without grpcio-tools.
+    """
     source = python_dir / PROTO
     target = source.with_name("caffe_pb2.py")
-    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+    if target.exists() and (target.stat().st_mtime > source.stat().st_mtime or find_spec("grpc_tools") is None):
         return target
     # Written elsewhere and moved into place, so that no concurrent import sees half a file.
     with tempfile.TemporaryDirectory(dir=python_dir) as out:
@@ -73,7 +77,11 @@ class BuildPy(build_py):
 
 
 class BuildExt(build_ext):
-    """build_ext with optimisation, and OpenMP where the compiler can link it."""
+    """build_ext with optimisation, on all cores, and with OpenMP where the compiler can link it."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         if self.compiler.compiler_type != "msvc":
@@ -117,7 +125,7 @@ def extensions():
     # What a kernel depends on goes into source archives; its source there is the C that Cython made.
     shared = kernel_files("*.h", "*.pxd")
     found = [Extension(name, [file], depends=[file, *shared]) for name, file in kernel_modules().items()]
-    return cythonize(found, language_level=3)
+    return cythonize(found, language_level=3, nthreads=os.cpu_count())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import common
+from caffe.kernels.update.fused import FusedUpdate
 from support import triton_kernels  # (before the kernels are imported)
 from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, make_case, run_layer
 from support.nets import solver_from_text
@@ -59,7 +60,9 @@ class NoKernel:
 def meta(monkeypatch):
     """The current device has no numbers."""
     from caffe.kernels.roi import psroi_pooling_triton, roi_pooling_triton
+    from caffe.kernels.update import fused_triton
     _count_as_on_gpu(monkeypatch)
+    monkeypatch.setattr(fused_triton, "_update", NoKernel())
     for kernels in (psroi_pooling_triton, roi_pooling_triton):
         monkeypatch.setattr(kernels, "_forward", NoKernel())
         monkeypatch.setattr(kernels, "_backward", NoKernel())
@@ -189,3 +192,54 @@ def test_an_ohem_step_on_the_way_of_a_gpu(tmp_path, request):
         want = ohem_step(prototxt, 64, 80, 20)
         request.getfixturevalue("as_on_gpu")
         assert_same_step(ohem_step(prototxt, 64, 80, 20), want, tolerance=1e-6)
+
+
+RATES = 'base_lr: 0.1 momentum: 0.9 lr_policy: "inv" gamma: 0.1 power: 0.5 random_seed: 3 '
+SMALL = """
+layer { name: "in" type: "DummyData" top: "x" top: "y" dummy_data_param {
+        shape { dim: 6 dim: 2 dim: 5 dim: 5 } shape { dim: 6 dim: 3 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+        convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" param { lr_mult: 0.5 } param { lr_mult: 0 }
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "y" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize("text", ['type: "SGD" weight_decay: 0.05', 'type: "SGD" weight_decay: 0.05 iter_size: 3',
+                                  'type: "SGD" weight_decay: 0.05 regularization_type: "L1" clip_gradients: 0.5',
+                                  'type: "Nesterov" weight_decay: 0.01 iter_size: 2', 'type: "Nesterov"',
+                                  'type: "Adam" momentum2: 0.999'])
+def test_updates_on_a_gpu_have_the_numbers_of_the_cpu(text, request, tmp_path):
+    def train():
+        solver = solver_from_text(SMALL, RATES + text, tmp_path)
+        solver.step(4)
+        return [array.copy() for blob in solver.net.learnable_params for array in (blob.data, blob.diff)]
+    want = train()
+    request.getfixturevalue("as_on_gpu")
+    for got, expected in zip(train(), want, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-7)
+
+
+def test_rounded_weights_follow_every_update_and_write(as_on_gpu, monkeypatch):
+    """The bfloat16 copy that products read is made once, is updated with the weights, and never shows old ones."""
+    from caffe.kernels.rounding import rounded_weight
+    monkeypatch.setattr(common, "native_bf16", lambda: True)
+    caffe.set_precision("bf16")
+    try:
+        weights = torch.randn(3, 4)
+        first = rounded_weight(weights)
+        assert rounded_weight(weights) is first and torch.equal(first, weights.bfloat16())
+        weights.mul_(2)
+        assert torch.equal(rounded_weight(weights), weights.bfloat16())
+        history, diff = torch.zeros(3, 4), torch.ones(3, 4)
+        copy = rounded_weight(weights)
+        update = FusedUpdate()
+        param = caffe.proto.caffe_pb2.SolverParameter(type="SGD", momentum=0.9, regularization_type="L2")
+        rows = [(weights, diff, history)]
+        assert update.fits(param, rows)
+        for _ in range(2):
+            update(param, 0.5, rows, [(1.0, 1.0)])
+            assert rounded_weight(weights) is copy and torch.equal(copy, weights.bfloat16())
+    finally:
+        caffe.set_precision("float32")

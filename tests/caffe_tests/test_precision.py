@@ -175,3 +175,17 @@ def test_unknown_name():
     with pytest.raises(caffe.CaffeError, match="'half'.*float32, tf32, bf16"):
         caffe.set_precision("half")
     assert caffe.precision() == "float32"
+
+
+@pytest.mark.parametrize("precision, mode", [("float32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
+def test_a_host_program_may_still_ask_pytorch_in_either_way(precision, mode):
+    """PyTorch raises where its two settings for TF32 contradict each other."""
+    caffe.set_precision(precision)
+    try:
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == (mode == "tf32")
+        parts = torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
+        assert [part.fp32_precision for part in parts] == [mode] * 3
+        with torch.backends.cudnn.flags(enabled=True):      # reads the old setting, and puts it back
+            assert torch.backends.cudnn.enabled
+    finally:
+        caffe.set_precision("float32")

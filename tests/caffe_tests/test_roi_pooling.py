@@ -29,7 +29,7 @@ def agree(features, rois, pooled_h, pooled_w, scale):
     assert regions.shape[1:] == want.shape[1:] and regions.tensor().dtype == top.dtype
     np.testing.assert_array_equal(regions.tensor()[slice(None) if repeats is None else repeats].numpy(), want)
     top_diff = np.random.default_rng(3).standard_normal(want.shape).astype(features.dtype)
-    diff = roi_pooling_backward(torch.from_numpy(top_diff), args[1], argmax, features.shape)
+    diff = roi_pooling_backward(torch.from_numpy(top_diff), args[1], argmax, features.shape, scale)
     np.testing.assert_array_equal(diff.numpy(), naive_backward(top_diff, rois, want_argmax, features.shape))
     return want
 
@@ -104,7 +104,7 @@ def test_no_rois_and_channels_last():
     features = torch.randn(2, 8, 5, 6).to(memory_format=torch.channels_last)
     top, argmax = roi_pooling_forward(features, torch.zeros(0, 5), 3, 3, 0.5)
     assert top.shape == argmax.shape == (0, 8, 3, 3)
-    assert not roi_pooling_backward(top, torch.zeros(0, 5), argmax, features.shape).any()
+    assert not roi_pooling_backward(top, torch.zeros(0, 5), argmax, features.shape, 0.5).any()
     rois = torch.tensor([[1., 0, 0, 9, 9]])
     torch.testing.assert_close(roi_pooling_forward(features, rois, 3, 3, 0.5)[0],
                                roi_pooling_forward(features.contiguous(), rois, 3, 3, 0.5)[0], rtol=0, atol=0)
@@ -125,7 +125,7 @@ def test_nothing_depends_on_threads():
         for count in (1, 2, 3):
             torch.set_num_threads(count)
             top, argmax = roi_pooling_forward(features, rois, 7, 7, 1.0)
-            results.append((top, argmax, roi_pooling_backward(top, rois, argmax, features.shape)))
+            results.append((top, argmax, roi_pooling_backward(top, rois, argmax, features.shape, 1.0)))
     finally:
         torch.set_num_threads(threads)
     for one, *others in zip(*results):

@@ -42,7 +42,7 @@ def agree(features, rois, pooled_h, pooled_w, scale):
     equal(only_top, want)
     assert none is None
     top_diff = np.random.default_rng(3).standard_normal(want.shape).astype(features.dtype)
-    diff = roi_pooling_triton.backward(on_device(top_diff), args[1], argmax, features.shape)
+    diff = roi_pooling_triton.backward(on_device(top_diff), args[1], argmax, features.shape, scale)
     equal(diff, naive_roi.naive_backward(top_diff, rois, want_argmax, features.shape))
     return want
 
@@ -55,7 +55,7 @@ def test_max_pooling_agrees_with_loops(dtype, channels):
 
 
 def test_max_pooling_in_blocks_of_channels(monkeypatch):
-    monkeypatch.setattr(roi_pooling_triton, "_MOST_CHANNELS", 4)
+    monkeypatch.setattr(roi_pooling_triton, "_CHANNELS", 4)
     rng = np.random.default_rng(1)
     features = rng.standard_normal((1, 6, 3, 4)).astype(np.float32)
     agree(features, naive_roi.random_rois(rng, 3, 1, 4, 3), 2, 2, 1)
@@ -98,7 +98,7 @@ def test_max_pooling_of_no_rois():
     features, rois = torch.randn(2, 8, 5, 6, device=DEVICE), torch.zeros(0, 5, device=DEVICE)
     top, argmax = roi_pooling_triton.forward(features, rois, 3, 3, 0.5, True)
     assert top.shape == argmax.shape == (0, 8, 3, 3)
-    diff = roi_pooling_triton.backward(top, rois, argmax, features.shape)
+    diff = roi_pooling_triton.backward(top, rois, argmax, features.shape, 0.5)
     assert diff.shape == features.shape and not diff.any()
 
 
@@ -112,7 +112,7 @@ def test_max_pooling_in_bfloat16_sums_in_float32():
     equal(top, want)
     equal(argmax, where)
     top_diff = on_device(rng.standard_normal(want.shape).astype(np.float32)).bfloat16()
-    diff = roi_pooling_triton.backward(top_diff, on_device(rois), argmax, features.shape)
+    diff = roi_pooling_triton.backward(top_diff, on_device(rois), argmax, features.shape, 1)
     sums = naive_roi.naive_backward(top_diff.float().cpu().numpy(), rois, where, features.shape)
     equal(diff, torch.from_numpy(sums).bfloat16().float().numpy())
 
@@ -125,7 +125,7 @@ def test_max_pooling_of_a_bad_roi_is_nan():
     features = torch.ones(2, 2, 4, 4, device=DEVICE)
     top, argmax = roi_pooling_triton.forward(features, rois, 2, 2, 1, True)
     assert top[1:-1].isnan().all() and (top[[0, -1]] == 1).all() and (argmax[1:-1] == -1).all()
-    assert roi_pooling_triton.backward(top, rois, argmax, features.shape).isfinite().all()
+    assert roi_pooling_triton.backward(top, rois, argmax, features.shape, 1).isfinite().all()
 
 
 # ---- position-sensitive average pooling, through its front as on a GPU
@@ -167,23 +167,26 @@ from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from caffe.kernels.roi import psroi_pooling_triton, roi_pooling_triton
-SIZES = "channels height width pooled_h pooled_w rois bins area group depth".split()
-INTS = "images ys xs argmax where boxes around".split()
+from caffe.kernels.roi.bins_triton import EXACT
+OPTIONS = {**EXACT, "num_warps": 1}
+SIZES = "num channels height width count depth".split()
+INTS = "argmax where".split()
 
 def binary(kernel, number, sums, capability, **constants):
     kind = {**dict.fromkeys(SIZES, "i32"), **dict.fromkeys(INTS, "*i32"), **dict.fromkeys(constants, "constexpr"),
-            "sums": sums, "diff": sums}
+            "sums": sums, "diff": sums, "rois": "*fp32"}
     source = ASTSource(kernel, {name: kind.get(name, number) for name in kernel.arg_names},
                        {(kernel.arg_names.index(name),): value for name, value in constants.items()})
-    return compile(source, target=GPUTarget("cuda", capability, 32)).asm["cubin"]
+    return compile(source, target=GPUTarget("cuda", capability, 32), options=dict(OPTIONS)).asm["cubin"]
 
 for capability, number, sums in ((75, "*fp32", "*fp32"), (90, "*bf16", "*fp32")):
-    for kernel, constants in ((roi_pooling_triton._forward, dict(WIDE=False, KEEP=True, BLOCK=512)),
-                              (roi_pooling_triton._forward, dict(WIDE=False, KEEP=False, argmax=None, BLOCK=512)),
-                              (roi_pooling_triton._backward, dict(BLOCK=512))):
+    bins = dict(SCALE=0.0625, POOLED_H=7, POOLED_W=7, BLOCK=128)
+    for kernel, constants in ((roi_pooling_triton._forward, dict(bins, COLUMNS=8, KEEP=True)),
+                              (roi_pooling_triton._forward, dict(bins, COLUMNS=8, KEEP=False, argmax=None)),
+                              (roi_pooling_triton._backward, bins)):
         assert binary(kernel, number, sums, capability, **constants)
-    for kernel in (psroi_pooling_triton._forward, psroi_pooling_triton._backward):
-        assert binary(kernel, "*fp32", "*fp32", capability, BLOCK=32)
+    for kernel, constants in ((psroi_pooling_triton._forward, {}), (psroi_pooling_triton._backward, dict(CHUNK=256))):
+        assert binary(kernel, "*fp32", "*fp32", capability, SCALE=0.0625, GROUP=7, BLOCK=32, **constants)
 """
 
 

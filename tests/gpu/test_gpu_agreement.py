@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import common
-from support.layer_cases import ALL, IDS, run_layer
+from support.layer_cases import ALL, IDS, make_case, run_layer
 from support.ohem_step import assert_same_step, ohem_step
 from support.one_layer import TRAIN, make_layer
 from support.reference import ROOT
@@ -65,7 +65,7 @@ def test_no_layer_synchronises(gpu):
     """PyTorch's own check, which raises where the program would wait for the GPU."""
     gpu(True)
     for kind, text, bottoms, tops in ALL:
-        layer, bottom, top = make_layer(text, bottoms, tops, TRAIN)
+        layer, bottom, top = make_case(kind, text, bottoms, tops, TRAIN)
         assert all(blob.tensor.is_cuda for blob in bottom + layer.blobs)    # sent before, as in a running net
         layer.forward(bottom, top)                                      # compiles kernels
         torch.cuda.set_sync_debug_mode("error")

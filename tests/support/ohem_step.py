@@ -23,26 +23,34 @@ def ohem_step(train_prototxt, height, width, rois):
         scale = (2 / fan_in) ** 0.5 if len(blob.shape) > 1 else 0.01
         blob.data[...] = scale * random.standard_normal(blob.shape, dtype=np.float32)
     before = [blob.data.copy() for blob in net.learnable_params]
+    mining_layer = next(layer for layer in net.layers if hasattr(layer, "mined"))
+    mining_layer.mined = []
     solver.step(1)
     changes = [blob.data - old for blob, old in zip(net.learnable_params, before)]
     return {"losses": {name: float(net.blobs[name].data) for name in ("loss_cls", "loss_bbox")},
-            "rois_hard": net.blobs["rois_hard"].data.copy(), "changes": changes}
+            "rois_hard": net.blobs["rois_hard"].data.copy(), "changes": changes,
+            "hard_inds": mining_layer.mined[0].hard_inds, "roi_losses": mining_layer.mined[0].loss}
 
 
 def assert_same_step(got, want, tolerance=1e-3):
-    """The same RoIs were mined, the losses agree to 1e-4, each parameter's change to `tolerance` of its largest.
+    """All RoIs have the same losses, the same are mined, and the parameters change alike.
 
-    The hard RoIs stand in the order of their losses, and devices may round two of these to either order.
+    Each loss agrees to 1e-4; each parameter's change to `tolerance` in the Euclidean norm, as single numbers depend on
+    maxima and signs near zero, which devices round to either side.  Two RoIs whose losses agree to 1e-4 may be mined
+    one for the other; the gradient is then another one, and the changes are not compared.
     """
-    mined, expected = (step["rois_hard"][np.lexsort(step["rois_hard"].T)] for step in (got, want))
-    np.testing.assert_array_equal(mined, expected)
+    np.testing.assert_allclose(got["roi_losses"], want["roi_losses"], rtol=1e-4, atol=1e-6)
+    only_got, only_want = (np.setdiff1d(a["hard_inds"], b["hard_inds"]) for a, b in ((got, want), (want, got)))
+    one_for_the_other = [np.sort(want["roi_losses"][inds]) for inds in (only_got, only_want)]
+    np.testing.assert_allclose(*one_for_the_other, rtol=1e-4)
     for name, value in want["losses"].items():
         np.testing.assert_allclose(got["losses"][name], value, rtol=1e-4)
-    for i, (change, expected) in enumerate(zip(got["changes"], want["changes"], strict=True)):
-        assert np.isfinite(change).all()
-        error, largest = abs(change - expected).max(), abs(expected).max()
-        assert error <= tolerance * largest, "parameter %d: change off by %g of %g" % (i, error, largest)
     assert sum(bool(change.any()) for change in want["changes"]) >= 8
+    errors = [np.linalg.norm(change - expected) / max(np.linalg.norm(expected), 1e-30)
+              for change, expected in zip(got["changes"], want["changes"], strict=True)]
+    assert np.isfinite(errors).all()
+    if not len(only_got):
+        assert max(errors) <= tolerance, "errors of the changes, parameter by parameter: %s" % np.round(errors, 6)
 
 
 def _solver_param(train_prototxt, blobs):

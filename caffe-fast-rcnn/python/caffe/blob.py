@@ -2,6 +2,8 @@
 import math
 import operator
 
+import torch
+
 from . import common
 from .pending import Present, RepeatedRows
 from .synced_array import SyncedArray
@@ -146,7 +148,8 @@ class Blob:
         if self.has_diff:
             self.mutable_diff_tensor().add_(value.reshape(self._shape))
         else:
-            self._diff_array().set(value.reshape(self._shape).clone())
+            layout = torch.contiguous_format if common.on_gpu(value) else torch.preserve_format
+            self._diff_array().set(value.reshape(self._shape).to(common.dtype(), memory_format=layout, copy=True))
 
     def zero_diff(self):
         """Set the diff to zero."""

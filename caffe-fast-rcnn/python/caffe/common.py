@@ -138,9 +138,15 @@ def precision():
 
 
 def _switch_products():
-    """What PyTorch does on a GPU unless told otherwise: it rounds convolutions to TF32, and may add up in bfloat16."""
-    mode = "tf32" if _State.precision == "tf32" else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = mode
+    """What PyTorch does on a GPU unless told otherwise: it rounds convolutions to TF32, and may add up in bfloat16.
+
+    Both of PyTorch's settings are made, the old one first: reading it raises where the two contradict each other, in
+    a host program that asks for either.
+    """
+    tf32 = _State.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        part.fp32_precision = "tf32" if tf32 else "ieee"
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 

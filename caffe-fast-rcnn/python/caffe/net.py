@@ -270,8 +270,9 @@ class Net(NetCalls):
 
     def clear_param_diffs(self):
         """Set all parameter diffs to zero."""
-        for blob in self.learnable_params:
-            blob.zero_diff()
+        diffs = [blob.mutable_diff_tensor() for blob in self.learnable_params if blob.has_diff]
+        if diffs:
+            torch._foreach_zero_(diffs)     # on a GPU one operation
 
     def copy_from(self, weights):
         """Load a caffemodel by layer names; logs what came from it, what keeps its filler and what it holds in vain."""

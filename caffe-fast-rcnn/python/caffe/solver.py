@@ -10,6 +10,7 @@ import torch
 from . import common
 from .common import CaffeError, log
 from .host_memory import Trimmer
+from .kernels.update.fused import FusedUpdate
 from .lr_policy import learning_rate
 from .net import Net
 from .parallel import NCCL
@@ -56,7 +57,7 @@ class Solver:
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed)
         self.iter, self._current_step, self._callbacks, self._nccl = 0, 0, [], None
-        self._trimmer = Trimmer()
+        self._trimmer, self._fused = Trimmer(), FusedUpdate()
         self.in_last_pass = False       # of the iter_size passes of an iteration
         self.action_function = None     # asked after each iteration and test pass: None, "snapshot" or "stop"
         self._stopped = False
@@ -186,16 +187,22 @@ class Solver:
         self._history = [[h.to(common.device()) for h in slot] for slot in self._history]
         with torch.no_grad():
             self._clip_gradients()
-            params = zip(self.net.learnable_params, self.net.param_multipliers)
-            for i, (blob, (lr_mult, decay_mult)) in enumerate(params):
-                if lr_mult:
-                    self._update(blob, [h[i] for h in self._history], rate * lr_mult, decay_mult)
+            self._update_all(rate)
         self.net.show_views()
 
-    def _update(self, blob, history, rate, decay_mult):
-        decay = self.param.weight_decay * decay_mult
-        for weights, grad, *parts in _in_blocks(blob.mutable_tensor(), blob.mutable_diff_tensor(), *history):
-            self._update_block(weights, grad, parts, rate, decay)
+    def _update_all(self, rate):
+        """Update the parameters whose lr_mult is not 0, at the learning rate `rate`."""
+        params = list(zip(self.net.learnable_params, self.net.param_multipliers))
+        learning = [i for i, (_, (lr_mult, _)) in enumerate(params) if lr_mult]
+        tensors = [(params[i][0].mutable_tensor(), params[i][0].mutable_diff_tensor(), *[h[i] for h in self._history])
+                   for i in learning]
+        multipliers = [params[i][1] for i in learning]
+        if self._fused.fits(self.param, tensors):
+            self._fused(self.param, rate, tensors, multipliers)
+            return
+        for row, (lr_mult, decay_mult) in zip(tensors, multipliers):
+            for weights, grad, *parts in _in_blocks(*row):
+                self._update_block(weights, grad, parts, rate * lr_mult, self.param.weight_decay * decay_mult)
 
     def _update_block(self, weights, grad, history, rate, decay):
         p = self.param

@@ -2,7 +2,8 @@
 import torch
 
 from .. import common
-from .rounding import rounded
+from ..common import on_gpu
+from .rounding import rounded, rounded_weight
 
 # Numbers of a weight that are rounded at a time.  A large one (fc6 of VGG16: 103 million) is read once then, and its
 # rounded copy, or its diff's, stays in the cache; more at a time where many rows want each block.
@@ -12,6 +13,9 @@ _BLOCK, _BLOCK_OF_MANY, _MANY = 1 << 22, 1 << 24, 256
 def linear(x, weight, bias=None):
     """x (M, K), weight (num_output, K), bias (num_output) or None -> (M, num_output)."""
     left = rounded(x)
+    if on_gpu(x) and left.dtype != x.dtype:
+        y = left.mm(rounded_weight(weight).t())
+        return y.to(x.dtype) if bias is None else y + bias      # of bfloat16 and float32: float32
     y = x.new_empty(len(x), len(weight))
     for rows in _row_blocks(weight, len(x)):
         right, out = rounded(weight[rows]).t(), y[:, rows]
@@ -27,6 +31,8 @@ def linear(x, weight, bias=None):
 def matmul(a, weight):
     """a (M, num_output), weight (num_output, K) -> (M, K)."""
     left = rounded(a)
+    if left.dtype != a.dtype and on_gpu(a):
+        return left.mm(rounded_weight(weight)).to(a.dtype)
     if left.dtype != a.dtype and len(a) > _MANY:    # adding up blocks of many rows takes longer than it saves
         return left.mm(rounded(weight)).to(a.dtype)
     first, *others = _row_blocks(weight, len(a))

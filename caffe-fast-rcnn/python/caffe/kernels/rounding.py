@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .. import common
+from ..common import on_gpu
 from . import rounding_cpu
 
 
@@ -27,6 +28,21 @@ def rounded(x):
     if not _is_rounded(x):
         return x
     return x.to(torch.bfloat16) if common.native_bf16() else _rounded_float32(x.detach())
+
+
+def rounded_weight(weight):
+    """As `rounded`, of a parameter; on a GPU the copy is kept until the parameter changes.
+
+    Images are multiplied channels last there, so kernels of convolutions (4 axes) lie likewise.
+    """
+    if not (_is_rounded(weight) and on_gpu(weight)):
+        return rounded(weight)
+    version, copy = getattr(weight, "rounded_copy", (None, None))
+    if version != weight._version:
+        layout = torch.channels_last if weight.dim() == 4 else torch.preserve_format
+        copy = weight.detach().to(torch.bfloat16, memory_format=layout)
+        weight.rounded_copy = weight._version, copy
+    return copy
 
 
 def _is_rounded(x):

@@ -59,7 +59,7 @@ class ROIPoolingLayer(Layer):
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             bottom[0].diff_tensor = roi_pooling_backward(top[0].diff_tensor, bottom[1].tensor.reshape(-1, 5),
-                                                         self._argmax, bottom[0].shape)
+                                                         self._argmax, bottom[0].shape, self.spatial_scale)
         if propagate_down[1]:
             bottom[1].diff_tensor = torch.zeros_like(bottom[1].tensor)
 

@@ -20,12 +20,12 @@ def psroi_pooling_forward(features, rois, output_dim, group_size, spatial_scale)
     """
     grouped = _grouped(features.detach(), output_dim)
     num, _, height, width = features.shape
-    bins = _checked_bins(rois, num, height, width, group_size, spatial_scale)
     top = torch.empty(len(rois), group_size ** 2, output_dim, dtype=grouped.dtype, device=features.device)
     if on_gpu(features):
         from . import psroi_pooling_triton
-        psroi_pooling_triton.forward(grouped, *bins, top)
+        psroi_pooling_triton.forward(grouped, real(rois.detach()).contiguous(), spatial_scale, top)
     else:
+        bins = _checked_bins(rois, num, height, width, group_size, spatial_scale)
         psroi_pooling_cpu.forward(*map(_numpy, (grouped, *bins, top)), torch.get_num_threads())
     top = top.permute(0, 2, 1).reshape(len(rois), output_dim, group_size, group_size)
     return top.to(features.dtype).contiguous()
@@ -36,22 +36,22 @@ def psroi_pooling_backward(top_diff, rois, features_shape, spatial_scale):
     num, _, height, width = features_shape
     output_dim, group_size = top_diff.shape[1:3]
     shape = (num, group_size ** 2, height, width, output_dim)
-    bins = _checked_bins(rois, num, height, width, group_size, spatial_scale)
     by_bin = real(top_diff.detach()).flatten(2).permute(0, 2, 1).contiguous()         # (R, G*G, D)
     diff = torch.zeros(shape, dtype=by_bin.dtype, device=top_diff.device)
     if on_gpu(top_diff):
         from . import psroi_pooling_triton
-        psroi_pooling_triton.backward(by_bin, *bins, diff)
+        psroi_pooling_triton.backward(by_bin, real(rois.detach()).contiguous(), spatial_scale, diff)
     else:
+        bins = _checked_bins(rois, num, height, width, group_size, spatial_scale)
         psroi_pooling_cpu.backward(*map(_numpy, (by_bin, *bins, diff)), torch.get_num_threads())
     return diff.permute(0, 4, 1, 2, 3).reshape(features_shape).to(top_diff.dtype)
 
 
 def _checked_bins(rois, num, height, width, group_size, spatial_scale):
-    """bins.psroi_bins; raises CaffeError for a bad RoI, but on a GPU."""
+    """bins.psroi_bins; raises CaffeError for a bad RoI."""
     rois = real(rois.detach())
     images, ys, xs = psroi_bins(rois, num, height, width, group_size, spatial_scale)
-    if not on_gpu(rois) and (images < 0).any():
+    if (images < 0).any():
         row = int(images.argmin())
         raise CaffeError("PSROI pooling: RoI %d is [%s]; expected [image, x1, y1, x2, y2] with an image index below %d "
                          "and finite pixel coordinates" % (row, ", ".join("%g" % x for x in rois[row]), num))

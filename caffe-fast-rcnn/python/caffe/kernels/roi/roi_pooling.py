@@ -40,11 +40,12 @@ def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale):
     return pooled_regions.pool(features.detach(), [x[first] for x in bins]), torch.from_numpy(repeats)
 
 
-def roi_pooling_backward(top_diff, rois, argmax, features_shape):
+def roi_pooling_backward(top_diff, rois, argmax, features_shape, spatial_scale):
     """The diff of the features, of features_shape (N, C, H, W), from that of the top and forward's argmax."""
     if on_gpu(top_diff):
         from . import roi_pooling_triton
-        return roi_pooling_triton.backward(top_diff.detach(), rois.detach(), argmax, features_shape)
+        return roi_pooling_triton.backward(top_diff.detach(), rois.detach(), argmax, features_shape,
+                                           spatial_scale)
     bottom_diff = torch.zeros(features_shape, dtype=top_diff.dtype)
     roi_pooling_cpu.backward(top_diff.detach().contiguous().flatten(2).numpy(), argmax.flatten(2).numpy(),
                              rois.detach()[:, 0].int().numpy(), bottom_diff.flatten(2).numpy(), torch.get_num_threads())

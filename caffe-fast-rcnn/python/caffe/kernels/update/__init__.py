@@ -1,0 +1,1 @@
+"""The update of all parameters in one kernel, on a GPU."""
