@@ -101,7 +101,8 @@ def summary(spans, iterations):
 
 def report(found):
     """The summary as lines for the terminal."""
-    yield (f"{found['ms_untraced']:.2f} ms an iteration, {found['ms']:.2f} ms while traced; the GPU is busy {100 * found['busy']:.0f} % of it; "
+    yield (f"{found['ms_untraced']:.2f} ms an iteration, {found['ms']:.2f} ms while traced; "
+           f"the GPU is busy {100 * found['busy']:.0f} % of it; "
            f"{found['launches']:.0f} kernels and copies an iteration")
     for kernel in found["kernels"]:
         yield f"{kernel['ms']:8.3f} ms {kernel['launches']:6.1f} x  {kernel['name'][:110]}"
@@ -119,7 +120,8 @@ def main():
     with precision(args.precision):
         profiled, untraced = traced(args.net, args.width, args.iterations)
     found = summary(kernels(profiled.events()), args.iterations)
-    found.update(ms_untraced=untraced, net=args.net, precision=args.precision, width=args.width, device=torch.cuda.get_device_name())
+    found.update(ms_untraced=untraced, net=args.net, precision=args.precision, width=args.width,
+                 device=torch.cuda.get_device_name())
     print("\n".join(report(found)))
     _paths.Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with open(args.out, "w", encoding="utf-8") as f:

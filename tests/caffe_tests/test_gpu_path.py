@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import common
+from caffe.kernels.rounding import keep_rounded, rounded
 from caffe.kernels.update.fused import FusedUpdate
 from support import triton_kernels  # (before the kernels are imported)
 from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, make_case, run_layer
@@ -222,24 +223,33 @@ def test_updates_on_a_gpu_have_the_numbers_of_the_cpu(text, request, tmp_path):
 
 
 def test_rounded_weights_follow_every_update_and_write(as_on_gpu, monkeypatch):
-    """The bfloat16 copy that products read is made once, is updated with the weights, and never shows old ones."""
-    from caffe.kernels.rounding import rounded_weight
+    """The bfloat16 copy that products read is made once, is updated with the weights, and never shows old ones.
+
+    The kernels of a convolution and their diffs lie channels last.
+    """
     monkeypatch.setattr(common, "native_bf16", lambda: True)
     caffe.set_precision("bf16")
+    param = caffe.proto.caffe_pb2.SolverParameter(type="SGD", momentum=0.9, regularization_type="L2")
     try:
-        weights = torch.randn(3, 4)
-        first = rounded_weight(weights)
-        assert rounded_weight(weights) is first and torch.equal(first, weights.bfloat16())
-        weights.mul_(2)
-        assert torch.equal(rounded_weight(weights), weights.bfloat16())
-        history, diff = torch.zeros(3, 4), torch.ones(3, 4)
-        copy = rounded_weight(weights)
-        update = FusedUpdate()
-        param = caffe.proto.caffe_pb2.SolverParameter(type="SGD", momentum=0.9, regularization_type="L2")
-        rows = [(weights, diff, history)]
-        assert update.fits(param, rows)
-        for _ in range(2):
-            update(param, 0.5, rows, [(1.0, 1.0)])
-            assert rounded_weight(weights) is copy and torch.equal(copy, weights.bfloat16())
+        for shape in ((3, 4), (5, 7, 3, 2), (4, 3, 1, 1)):
+            weights = torch.randn(shape)
+            assert rounded(weights) is not rounded(weights)
+            keep_rounded(weights)
+            first = rounded(weights)
+            assert rounded(weights) is first and torch.equal(first, weights.bfloat16())
+            weights.mul_(2)
+            assert torch.equal(rounded(weights), weights.bfloat16())
+            keep_rounded(weights)
+            copy = rounded(weights)
+            diff, history, update = torch.randn(shape), torch.zeros(shape), FusedUpdate()
+            diff = diff.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else diff
+            rows = [(weights, diff, history)]
+            assert update.fits(param, rows)
+            for _ in range(2):
+                step, want = 0.9 * history + 0.5 * diff, weights - (0.9 * history + 0.5 * diff)
+                update(param, 0.5, rows, [(1.0, 1.0)])
+                torch.testing.assert_close(weights, want)
+                torch.testing.assert_close(diff, step)
+                assert rounded(weights) is copy and torch.equal(copy, weights.bfloat16())
     finally:
         caffe.set_precision("float32")

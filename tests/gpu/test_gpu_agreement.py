@@ -94,17 +94,18 @@ def test_ohem_step_of_a_tiny_net(gpu, tmp_path):
     _same_ohem_step(write_tiny_net(tmp_path) / "fast_rcnn_ohem" / "train.prototxt", 96, 128, 60, 8, gpu)
 
 
-@pytest.mark.parametrize("net", ["VGG_CNN_M_1024", "VGG16"])
-def test_ohem_step_of_a_true_net(gpu, net):
+@pytest.mark.parametrize("net, tolerance", [("VGG_CNN_M_1024", 1e-3), ("VGG16", 3e-3)])
+def test_ohem_step_of_a_true_net(gpu, net, tolerance):
+    """VGG16's changes in float32 on the CPU are 1.3e-3 from those in float64, so two devices may differ by twice that."""
     path = ROOT / "models" / "pascal_voc" / net / "fast_rcnn_ohem" / "train.prototxt"
-    _same_ohem_step(path, 600, 800, 2000, 64, gpu)
+    _same_ohem_step(path, 600, 800, 2000, 64, gpu, tolerance)
 
 
-def _same_ohem_step(prototxt, height, width, rois, batch, gpu):
+def _same_ohem_step(prototxt, height, width, rois, batch, gpu, tolerance=1e-3):
     with settings({"TRAIN.BATCH_SIZE": batch}):
         want = ohem_step(prototxt, height, width, rois)
         gpu(True)
-        assert_same_step(ohem_step(prototxt, height, width, rois), want)
+        assert_same_step(ohem_step(prototxt, height, width, rois), want, tolerance)
 
 
 @pytest.mark.parametrize("precision, tolerance", [("tf32", 0.05), ("bf16", 0.2)])

@@ -2,8 +2,6 @@
 import math
 import operator
 
-import torch
-
 from . import common
 from .pending import Present, RepeatedRows
 from .synced_array import SyncedArray
@@ -143,17 +141,23 @@ class Blob:
     def mutable_diff_tensor(self):
         return self._diff_array().mutable_tensor(self._shape)
 
-    def add_diff(self, value):
-        """Accumulate into the diff (what backward does for parameters)."""
+    def add_diff(self, value, is_new=False):
+        """Accumulate into the diff (what backward does for parameters); is_new: nobody else uses the tensor `value`."""
+        value = value if value.shape == self._shape else value.reshape(self._shape)
         if self.has_diff:
-            self.mutable_diff_tensor().add_(value.reshape(self._shape))
+            self.mutable_diff_tensor().add_(value)
         else:
-            layout = torch.contiguous_format if common.on_gpu(value) else torch.preserve_format
-            self._diff_array().set(value.reshape(self._shape).to(common.dtype(), memory_format=layout, copy=True))
+            self._diff_array().set(value.to(common.dtype(), copy=not is_new))
 
     def zero_diff(self):
-        """Set the diff to zero."""
-        if self.has_diff:
+        """Set the diff to zero; on a GPU by giving it up, as the next one takes its place.
+
+        Several processes add diffs up in arrays that stay (gradient_buckets.py).
+        """
+        given_up = common.device().type != "cpu" and common.solver_count() == 1
+        if self.has_diff and given_up and not self._diff.held:
+            self._diff.release()
+        elif self.has_diff:
             self.mutable_diff_tensor().zero_()
 
     @property

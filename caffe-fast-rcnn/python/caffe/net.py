@@ -196,6 +196,8 @@ class Net(NetCalls):
 
     def show_views(self):
         """Have the numpy views that users hold show what layers gave: after a pass, and before users' code in it."""
+        if common.device().type != "cpu":       # where a view shows what was fetched last
+            return
         for blob in (*self.blobs.values(), *self.learnable_params):
             blob.show_views()
 
@@ -270,9 +272,8 @@ class Net(NetCalls):
 
     def clear_param_diffs(self):
         """Set all parameter diffs to zero."""
-        diffs = [blob.mutable_diff_tensor() for blob in self.learnable_params if blob.has_diff]
-        if diffs:
-            torch._foreach_zero_(diffs)     # on a GPU one operation
+        for blob in self.learnable_params:
+            blob.zero_diff()
 
     def copy_from(self, weights):
         """Load a caffemodel by layer names; logs what came from it, what keeps its filler and what it holds in vain."""

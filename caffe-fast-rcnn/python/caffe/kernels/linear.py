@@ -3,7 +3,7 @@ import torch
 
 from .. import common
 from ..common import on_gpu
-from .rounding import rounded, rounded_weight
+from .rounding import keep_rounded, rounded
 
 # Numbers of a weight that are rounded at a time.  A large one (fc6 of VGG16: 103 million) is read once then, and its
 # rounded copy, or its diff's, stays in the cache; more at a time where many rows want each block.
@@ -14,8 +14,9 @@ def linear(x, weight, bias=None):
     """x (M, K), weight (num_output, K), bias (num_output) or None -> (M, num_output)."""
     left = rounded(x)
     if on_gpu(x) and left.dtype != x.dtype:
-        y = left.mm(rounded_weight(weight).t())
-        return y.to(x.dtype) if bias is None else y + bias      # of bfloat16 and float32: float32
+        keep_rounded(weight)
+        y = _product(left, rounded(weight).t(), x.dtype)
+        return y if bias is None else y.add_(bias)
     y = x.new_empty(len(x), len(weight))
     for rows in _row_blocks(weight, len(x)):
         right, out = rounded(weight[rows]).t(), y[:, rows]
@@ -32,7 +33,8 @@ def matmul(a, weight):
     """a (M, num_output), weight (num_output, K) -> (M, K)."""
     left = rounded(a)
     if left.dtype != a.dtype and on_gpu(a):
-        return left.mm(rounded_weight(weight)).to(a.dtype)
+        keep_rounded(weight)
+        return _product(left, rounded(weight), a.dtype)
     if left.dtype != a.dtype and len(a) > _MANY:    # adding up blocks of many rows takes longer than it saves
         return left.mm(rounded(weight)).to(a.dtype)
     first, *others = _row_blocks(weight, len(a))
@@ -47,6 +49,18 @@ def add_matmul(out, a, b):
     left, right = rounded(a), rounded(b)
     for rows in _row_blocks(out, len(b)):
         _add_product(out[rows], left[rows], right)
+
+
+def product(a, b):
+    """a (M, K), b (K, N) -> (M, N), of the number type of a."""
+    return _product(rounded(a), rounded(b), a.dtype)
+
+
+def _product(left, right, dtype):
+    """Of two factors as `rounded` gives them.  CUDA gives the float32 sums of bfloat16 factors as they are."""
+    if left.dtype == dtype:
+        return left.mm(right)
+    return torch.mm(left, right, out_dtype=dtype) if left.is_cuda else left.mm(right).to(dtype)
 
 
 def _add_product(out, left, right):

@@ -27,22 +27,24 @@ def rounded(x):
     """x as a factor of a product, of type `factor_dtype(x)`: itself, or rounded to numbers that bfloat16 has."""
     if not _is_rounded(x):
         return x
+    version, copy = getattr(x, "rounded_copy", (None, None))
+    if version == x._version and copy is not None:
+        return copy
     return x.to(torch.bfloat16) if common.native_bf16() else _rounded_float32(x.detach())
 
 
-def rounded_weight(weight):
-    """As `rounded`, of a parameter; on a GPU the copy is kept until the parameter changes.
+def keep_rounded(x):
+    """Let `rounded` give one copy of x from now on, until x changes; on a GPU, for factors that are used again.
 
-    Images are multiplied channels last there, so kernels of convolutions (4 axes) lie likewise.
+    Images (4 axes) are multiplied channels last there, so the kernels of convolutions lie likewise.  What writes to x
+    without PyTorch must count its version up.
     """
-    if not (_is_rounded(weight) and on_gpu(weight)):
-        return rounded(weight)
-    version, copy = getattr(weight, "rounded_copy", (None, None))
-    if version != weight._version:
-        layout = torch.channels_last if weight.dim() == 4 else torch.preserve_format
-        copy = weight.detach().to(torch.bfloat16, memory_format=layout)
-        weight.rounded_copy = weight._version, copy
-    return copy
+    if not (_is_rounded(x) and on_gpu(x)):
+        return
+    version, _ = getattr(x, "rounded_copy", (None, None))
+    if version != x._version:
+        layout = torch.channels_last if x.dim() == 4 else torch.preserve_format
+        x.rounded_copy = x._version, x.detach().to(torch.bfloat16, memory_format=layout)
 
 
 def _is_rounded(x):

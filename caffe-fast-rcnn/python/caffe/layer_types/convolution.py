@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from ..filler import new_param
 from ..kernels.conv import convolution
 from ..kernels.conv.descriptor import ConvolutionDescriptor
+from ..kernels.rounding import keep_rounded
 from ..layer import Layer, register
 
 
@@ -105,9 +106,13 @@ class _BaseConvolution(Layer):
     def forward(self, bottom, top):
         weight = self.blobs[0].tensor
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
+        keep_rounded(weight)
         for b, t in zip(bottom, top):
-            y = convolution.forward(self._images(b.tensor), weight, bias, self.descriptor)
-            t.tensor = y.reshape(t.shape)
+            x = self._images(b.tensor)
+            if self.needs_backward:
+                keep_rounded(x)
+            y = convolution.forward(x, weight, bias, self.descriptor)
+            t.tensor = y if y.shape == t.shape else y.reshape(t.shape)
 
     def backward(self, top, propagate_down, bottom):
         learns = [i < len(self.blobs) and self.learns(i) for i in range(2)]
@@ -118,10 +123,10 @@ class _BaseConvolution(Layer):
             diffs = convolution.backward(self._images(t.diff_tensor), self._images(b.tensor), self.blobs[0].tensor,
                                          self.descriptor, wanted)
             if down:
-                b.diff_tensor = diffs[0].reshape(b.shape)
+                b.diff_tensor = diffs[0] if diffs[0].shape == b.shape else diffs[0].reshape(b.shape)
             for i in range(2):
                 if learns[i]:
-                    self.blobs[i].add_diff(diffs[i + 1])
+                    self.blobs[i].add_diff(diffs[i + 1], is_new=True)
 
     def _images(self, x):
         """All axes before the channels as one: (..., C, spatial...) -> (N, C, spatial...)."""

@@ -1,8 +1,9 @@
 """InnerProduct: the fully connected layer."""
 import torch
 
+from ..common import on_gpu
 from ..filler import new_param
-from ..kernels.linear import add_matmul, linear, matmul
+from ..kernels.linear import add_matmul, linear, matmul, product
 from ..layer import Layer, register
 
 
@@ -54,9 +55,12 @@ class InnerProduct(Layer):
             # straight into the diff: fc6 of VGG16 has 103 million weights, a second copy would be 400 MB
             x = self._rows(bottom[0].tensor)
             a, b = (x, diff) if self.layer_param.inner_product_param.transpose else (diff, x)
-            add_matmul(self.blobs[0].mutable_diff_tensor(), a.t(), b)
+            if on_gpu(x) and not self.blobs[0].has_diff:
+                self.blobs[0].add_diff(product(a.t(), b), is_new=True)
+            else:
+                add_matmul(self.blobs[0].mutable_diff_tensor(), a.t(), b)
         if len(self.blobs) > 1 and self.learns(1):
-            self.blobs[1].add_diff(diff.sum(0))
+            self.blobs[1].add_diff(diff.sum(0), is_new=True)
         if propagate_down[0]:
             bottom[0].diff_tensor = matmul(diff, self._weight()).reshape(bottom[0].shape)
 

@@ -3,7 +3,7 @@ import torch
 
 from ... import common
 from ...common import on_gpu
-from ..rounding import rounded, rounded_weight
+from ..rounding import rounded
 
 
 def fits(x, weight, d):
@@ -13,7 +13,7 @@ def fits(x, weight, d):
 
 def forward(x, weight, bias, d):
     """x (N, C, spatial...) -> (N, num_output, spatial...); see convolution.py."""
-    left, right, axes = rounded(x), rounded_weight(weight), len(d.stride)
+    left, right, axes = rounded(x), rounded(weight), len(d.stride)
     native = right.dtype != x.dtype
     y = torch.ops.aten.convolution(channels_last(left), right, None if native else bias, d.stride, d.pad, d.dilation,
                                    d.transposed, [0] * axes, d.groups)
@@ -24,7 +24,7 @@ def forward(x, weight, bias, d):
 
 def backward(diff, x, weight, d, wanted):
     """[x diff, weight diff], None where `wanted` has False."""
-    factors = rounded(diff), rounded(x), rounded_weight(weight)
+    factors = rounded(diff), rounded(x), rounded(weight)
     if factors[0].dtype == x.dtype and not _on_matrix_units(x):     # two calls: weight diffs want another layout
         x_diff = _diffs(factors, d, channels_last, (True, False))[0] if wanted[0] else None
         weight_diff = _diffs(factors, d, torch.Tensor.contiguous, (False, True))[1] if wanted[1] else None

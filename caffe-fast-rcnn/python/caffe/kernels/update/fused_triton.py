@@ -1,4 +1,4 @@
-"""The kernel of fused.py.  Every operation rounds by itself, as in update_rules.py."""
+"""The kernel of fused.py."""
 import triton
 import triton.language as tl
 
@@ -7,34 +7,41 @@ from .fused import CHUNK, FIELDS
 _STEP = 1024            # numbers that a program has in its registers
 
 
-def update(param, rate, table, multipliers, parts, starts):
-    """Update the parameters whose addresses `table` (P, FIELDS) holds; multipliers (P, 2); parts, starts (chunks)."""
+def update(param, rate, table, multipliers, chunks):
+    """Update the parameters of `table` (P, FIELDS); multipliers (P, 2); chunks (programs, 2): parameter and start."""
     decay_type = 0 if not param.weight_decay else 1 if param.regularization_type == "L2" else 2
-    _update[(len(parts),)](table, multipliers, parts, starts, float(rate), float(param.weight_decay),
-                           float(param.momentum), float(max(1, param.iter_size)), DECAY=decay_type,
-                           NESTEROV=param.type == "Nesterov", STEP=_STEP, CHUNK=CHUNK, FIELDS=FIELDS)
+    _update[(len(chunks),)](table, multipliers, chunks, float(rate), float(param.weight_decay), float(param.momentum),
+                            float(max(1, param.iter_size)), DECAY=decay_type, NESTEROV=param.type == "Nesterov",
+                            STEP=_STEP, CHUNK=CHUNK, FIELDS=FIELDS)
 
 
 @triton.jit(do_not_specialize=("rate", "weight_decay", "momentum", "iter_size"))
-def _update(table, multipliers, parts, starts, rate, weight_decay, momentum, iter_size, DECAY: tl.constexpr,
+def _update(table, multipliers, chunks, rate, weight_decay, momentum, iter_size, DECAY: tl.constexpr,
             NESTEROV: tl.constexpr, STEP: tl.constexpr, CHUNK: tl.constexpr, FIELDS: tl.constexpr):
     """CHUNK numbers of one parameter."""
-    part = tl.load(parts + tl.program_id(0))
+    part = tl.load(chunks + tl.program_id(0) * 2)
+    start = tl.load(chunks + tl.program_id(0) * 2 + 1)
     row = table + part * FIELDS
-    start = tl.load(starts + tl.program_id(0))
     weights = tl.load(row).to(tl.pointer_type(tl.float32))
     diff = tl.load(row + 1).to(tl.pointer_type(tl.float32))
     history = tl.load(row + 2).to(tl.pointer_type(tl.float32))
     copy_address = tl.load(row + 3)
     copy = copy_address.to(tl.pointer_type(tl.int16))
-    count = tl.load(row + 4)
+    count = tl.load(row + 4).to(tl.int32)
+    diff_channels, diff_cells = tl.load(row + 5).to(tl.int32), tl.load(row + 6).to(tl.int32)
+    copy_channels, copy_cells = tl.load(row + 7).to(tl.int32), tl.load(row + 8).to(tl.int32)
     rate = rate * tl.load(multipliers + part * 2)
     decay = weight_decay * tl.load(multipliers + part * 2 + 1)
     for step in range(0, CHUNK, STEP):
         at = start + step + tl.arange(0, STEP)
         mask = at < count
+        diff_at, copy_at = at, at
+        if diff_cells > 1:
+            diff_at = _channels_last(at, diff_channels, diff_cells)
+        if copy_cells > 1:
+            copy_at = _channels_last(at, copy_channels, copy_cells)
         w = tl.load(weights + at, mask=mask, other=0)
-        g = tl.load(diff + at, mask=mask, other=0) / iter_size
+        g = tl.load(diff + diff_at, mask=mask, other=0) / iter_size
         h = tl.load(history + at, mask=mask, other=0)
         if DECAY == 1:
             g = g + decay * w
@@ -46,9 +53,17 @@ def _update(table, multipliers, parts, starts, rate, weight_decay, momentum, ite
             moved = new * (1 + momentum) - h * momentum
         w = w - moved
         tl.store(history + at, new, mask=mask)
-        tl.store(diff + at, moved, mask=mask)
+        tl.store(diff + diff_at, moved, mask=mask)
         tl.store(weights + at, w, mask=mask)
-        tl.store(copy + at, _bfloat16_bits(w), mask=mask & (copy_address != 0))
+        tl.store(copy + copy_at, _bfloat16_bits(w), mask=mask & (copy_address != 0))
+
+
+@triton.jit
+def _channels_last(at, channels, cells):
+    """Where number `at` of kernels (num_output, channels, cells) lies in (num_output, cells, channels)."""
+    cell = at % cells
+    row = at // cells
+    return (row // channels * cells + cell) * channels + row % channels
 
 
 @triton.jit
