@@ -18,6 +18,8 @@ MOST_NUMBERS = 3000         # of a blob
 OPS = {}
 # force_backward makes C++ Caffe end the process: it asks these layers for diffs that they do not have
 NOT_FORCED = ("Accuracy", "ArgMax", "BatchReindex", "Embed", "Filter", "InfogainLoss", "Threshold")
+# ... and these pass diffs on whatever propagate_down says: they share them with their bottom, or do not look
+LEAKS = ("Concat", "Flatten", "MVN", "Reshape", "Slice", "Split")
 # These write in place without harm, on tops whose numbers the layer below does not need in backward.
 IN_PLACE = ("ReLU", "ELU", "Sigmoid", "TanH", "Exp", "PReLU", "Dropout", "Scale", "Bias", "BatchNorm", "Softmax")
 MAY_BE_OVERWRITTEN = ("Convolution", "Deconvolution", "InnerProduct", "Bias", "Scale", "BatchNorm", "Embed", "Tile", "Input")
@@ -103,7 +105,7 @@ class Growth:
                     and bottoms[0] not in self.read)
         names = bottoms[:1] if in_place else ["b%d_%d" % (self.number, i) for i in range(tops)]
         lines = " ".join(['bottom: "%s"' % name for name in bottoms] + ['top: "%s"' % name for name in names])
-        if len(bottoms) == 1 and kind not in (*NOT_FORCED, "Concat", "Slice", "MVN") and self.rng.rand() < 0.03:
+        if len(bottoms) == 1 and kind not in NOT_FORCED + LEAKS and self.rng.rand() < 0.03:
             lines += " propagate_down: false"
         if kind in ("Convolution", "InnerProduct", "Deconvolution") and self.rng.rand() < 0.1:
             lines += " param { lr_mult: 0 }"
