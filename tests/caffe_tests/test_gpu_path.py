@@ -83,7 +83,10 @@ def test_the_way_on_a_gpu_has_the_numbers_of_the_cpu(case, request):
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("case", ALL, ids=IDS)
+WAITS = "Filter"        # the shape of its tops follows from the selector's numbers
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if case[0] != WAITS], ids=[i for i in IDS if WAITS not in i])
 def test_no_layer_waits_for_numbers(case, meta):
     kind, text, bottoms, tops = case
     for phase, needs_backward in ((TRAIN, True), (TEST, True), (TRAIN, False)):

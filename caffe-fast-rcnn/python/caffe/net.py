@@ -79,6 +79,7 @@ class Net(NetCalls):
             layer_param.phase = int(self.phase)
         layer = create_layer(layer_param)
         bottoms = self._connect_bottoms(layer_param)
+        layer.made_by = [self._maker_type(name) for name in layer_param.bottom]
         needs_bottom = [self._blob_needs[name] for name in layer_param.bottom]
         tops = self._connect_tops(layer, layer_param)
         _check_arity(layer, bottoms, tops)
@@ -131,6 +132,11 @@ class Net(NetCalls):
         layer.overwritten = True
         for bottom in layer.layer_param.bottom if layer.shares_data else ():
             self._mark_overwritten(bottom)
+
+    def _maker_type(self, name):
+        """The type of the layer that computed blob `name`; layers that share memory are passed."""
+        maker = self._producer[name]
+        return self._maker_type(maker.layer_param.bottom[0]) if maker.shares_data else maker.layer_param.type
 
     def _add_blob(self, name):
         self._blobs.append(Blob())
