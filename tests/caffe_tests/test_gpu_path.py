@@ -17,7 +17,7 @@ from caffe import common
 from caffe.kernels.rounding import keep_rounded, rounded
 from caffe.kernels.update.fused import FusedUpdate
 from support import triton_kernels  # (before the kernels are imported)
-from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, make_case, run_layer
+from support.layer_cases import ALL, CASES, IDS, NO_GRADIENT, READ_FILES, make_case, run_layer
 from support.nets import solver_from_text
 from support.ohem_step import assert_same_step, ohem_step
 from support.one_layer import TEST, TRAIN
@@ -72,7 +72,7 @@ def meta(monkeypatch):
 
 
 def test_the_cases_are_of_all_layer_types():
-    assert set(CASES) | {"Python"} == set(caffe.layer_type_list())
+    assert set(CASES) | {"Python", *READ_FILES} == set(caffe.layer_type_list())
 
 
 @pytest.mark.parametrize("case", ALL, ids=IDS)

@@ -61,7 +61,8 @@ def test_every_recorded_field_is_there_and_nothing_else_but_ours():
             assert default_text(field) == wanted, key
         assert field.GetOptions().packed == (row["packed"] == "packed"), key
     ours = {(m, f) for m, message in messages().items() for f in message.fields_by_name} - recorded
-    assert ours == {("SolverState", "random_state")}
+    assert ours == {("SolverState", "random_state"), ("SolverState", "data_position"),
+                    *(("DataPosition", field) for field in ("net", "layer", "number"))}
 
 
 def test_a_prototxt_of_the_fork_parses():

@@ -86,6 +86,7 @@ CASES = {
     "Tile": [("tile_param { axis: 1 tiles: 2 }", [MAPS], 1)],
 }
 NO_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "MemoryData", "Threshold"}
+READ_FILES = {"Data", "HDF5Data", "HDF5Output", "ImageData", "WindowData"}       # or write them: not here
 ALL = [(kind, 'type: "%s" %s' % (kind, settings), bottoms, tops)
        for kind, cases in CASES.items() for settings, bottoms, tops in cases]
 IDS = ["%s-%d" % (kind, i) for kind, cases in CASES.items() for i in range(len(cases))]

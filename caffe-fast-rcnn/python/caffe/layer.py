@@ -155,6 +155,13 @@ class Layer:
         """Give up what forward kept for backward: another forward comes first."""
         self._leaves = self._outputs = None
 
+    def data_position(self):
+        """Whole numbers that say which data follow, for a solverstate; none: the layer reads no data."""
+        return []
+
+    def set_data_position(self, numbers):
+        """Continue where `data_position` was taken."""
+
     def allow_force_backward(self, bottom_index):
         """Whether `force_backward: true` reaches this bottom (labels: no)."""
         return True

@@ -271,14 +271,15 @@ class Solver:
         log("solver.cpp:454", "Snapshotting to binary proto file %s.caffemodel" % stem)
         self.net.save(stem + ".caffemodel")
         history = [h.cpu().numpy() for slot in self._history for h in slot]
-        write_state(stem + ".solverstate", self.iter, stem + ".caffemodel", history, self._current_step)
+        write_state(stem + ".solverstate", self.iter, stem + ".caffemodel", history, self._current_step,
+                    self._data_positions())
         log("sgd_solver.cpp:273", "Snapshotting solver state to binary proto file %s.solverstate" % stem)
         return stem + ".solverstate"
 
     def restore(self, filename):
-        """Continue from a solverstate: iteration, weights, history and random state."""
+        """Continue from a solverstate: iteration, weights, history, random state and the data layers' positions."""
         filename = str(filename)
-        iteration, learned_net, history, current_step, random_state = read_state(filename)
+        iteration, learned_net, history, current_step, random_state, positions = read_state(filename)
         slots = [h for slot in self._history for h in slot]
         if len(history) != len(slots):
             raise CaffeError("%s: history of %d arrays, this solver has %d: it belongs to another net or solver type"
@@ -294,6 +295,23 @@ class Solver:
         self.iter, self._current_step = iteration, current_step
         if random_state:
             common.set_random_state(random_state)
+        for position in positions:
+            self._set_data_position(*position)
+
+    def _data_positions(self):
+        """[(net, layer name, [whole numbers])]; net 0 is the train net, 1, 2, ... are the test nets."""
+        found = [(number, name, layer.data_position()) for number, net in enumerate([self.net, *self.test_nets])
+                 for name, layer in net.layer_dict.items()]
+        return [position for position in found if position[2]]
+
+    def _set_data_position(self, number, name, numbers):
+        nets = [self.net, *self.test_nets]
+        layer = nets[number].layer_dict.get(name) if number < len(nets) else None
+        if layer is None or not layer.data_position():
+            log("solver.cpp:479", "The state has a position for layer %s of %s, which is no data layer now" % (
+                name, "test net #%d" % (number - 1) if number else "the train net"), "W")
+            return
+        layer.set_data_position(numbers)
 
 
 def log_outputs(net, what, where):

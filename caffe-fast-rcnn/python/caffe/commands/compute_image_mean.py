@@ -45,8 +45,6 @@ def image_mean(path):
         count += 1
         if count % 10000 == 0:
             log("compute_image_mean.cpp:89", "Processed %d files." % count)
-    if not count:
-        raise CaffeError("%s: holds no records" % path)
     if count % 10000:
         log("compute_image_mean.cpp:94", "Processed %d files." % count)
     return total / count

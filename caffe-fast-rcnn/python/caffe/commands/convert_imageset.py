@@ -7,6 +7,7 @@ from .. import common
 from ..common import CaffeError, log
 from ..proto import caffe_pb2
 from ..util.datum_images import decode_image, encode_image, resize_image
+from ..util.image_list import read_bytes, read_list
 from ..util.lmdb_files import DatumWriter
 from .flags import Flag, need_arguments
 
@@ -48,27 +49,12 @@ def _cpu_generator():
     return generator
 
 
-def read_list(path):
-    """[(file name, label)] of a list file: the label is what follows a line's last space."""
-    try:
-        with open(path, encoding="utf-8") as f:
-            lines = [line.rstrip() for line in f if line.strip()]
-    except (OSError, UnicodeDecodeError) as e:
-        raise CaffeError("%s: cannot read this list: %s" % (path, getattr(e, "strerror", "it is not text"))) from None
-    pairs = [line.rpartition(" ")[::2] for line in lines]
-    for number, (name, label) in enumerate(pairs, 1):
-        if not name.strip() or not label.lstrip("-").isdecimal():
-            raise CaffeError("%s: entry %d is %r; expected a file name, a space and a label, a whole number"
-                             % (path, number, lines[number - 1]))
-    return [(name.rstrip(), int(label)) for name, label in pairs]
-
-
 def _write(db, root, lines, flags):
     """Write the images to the database with keys in the order of `lines`; returns their number."""
     count, first = 0, None
     for number, (name, label) in enumerate(lines):
         path = root + name
-        data = _read(path)
+        data = read_bytes(path)
         image = decode_image(data, 1 if flags.gray else 3)
         if image is None:
             log("io.cpp:83", "Could not open or find file %s, or it is not an image" % path, "E")
@@ -84,15 +70,6 @@ def _write(db, root, lines, flags):
         if count % 1000 == 0:
             log("convert_imageset.cpp:137", "Processed %d files." % count)
     return count
-
-
-def _read(path):
-    """The bytes of a file, empty if it cannot be read."""
-    try:
-        with open(path, "rb") as f:
-            return f.read()
-    except OSError:
-        return b""
 
 
 def make_datum(path, data, image, label, flags):

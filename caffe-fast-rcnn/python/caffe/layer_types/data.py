@@ -8,7 +8,8 @@ from ..proto import caffe_pb2
 class SourceLayer(Layer):
     """Base: no bottom, hence nothing to do backward (force_backward calls it all the same)."""
 
-    bottoms, tops = (0, 0), (1, None)
+    bottoms = (0, 0)
+    tops: tuple[int, int | None] = (1, None)
 
     def forward(self, bottom, top):
         pass

@@ -1,6 +1,7 @@
 """MemoryData: a data layer for images and labels in memory, one batch per pass."""
 import numpy as np
 
+from ..common import log
 from ..layer import Layer, register
 
 
@@ -12,7 +13,7 @@ class MemoryDataLayer(Layer):
             memory_data_param { batch_size: 10 channels: 3 height: 28 width: 28 } }
 
     `net.set_input_arrays(data, labels)` gives them when it is the net's first layer; a forward pass takes the next
-    batch and begins again after the last.
+    batch and begins again after the last.  transform_param has no effect on them, as in Caffe.
     """
 
     bottoms, tops = (0, 0), (2, 2)
@@ -32,6 +33,8 @@ class MemoryDataLayer(Layer):
                       % (*self.dims, data.shape, labels.shape))
         if not len(data) or len(data) % self.batch:
             self.fail("%d images; expected a multiple of the batch size %d" % (len(data), self.batch))
+        if self.layer_param.HasField("transform_param"):
+            log("memory_data_layer.cpp:82", "layer %s: MemoryData does not transform array data" % self.name, "W")
         self.arrays, self.next = (data, labels.reshape(-1)), 0
 
     def reshape(self, bottom, top):
@@ -47,3 +50,10 @@ class MemoryDataLayer(Layer):
 
     def backward(self, top, propagate_down, bottom):
         pass
+
+    def data_position(self):
+        """[number of the next image] once it has images."""
+        return [] if self.arrays is None else [self.next]
+
+    def set_data_position(self, numbers):
+        self.next = numbers[0] % len(self.arrays[0])

@@ -30,7 +30,8 @@ def _pillow():
 def decode_image(data, channels=None):
     """The image in a file's bytes, (H, W, C); None when they are no image.
 
-    channels: 3, 1, or None for what the file has (a grey one 1, any other 3).
+    channels: 3, 1, or None for what the file has (a grey one 1, with an alpha channel 4, any other 3).  As in OpenCV,
+    3 and 1 turn the image by its EXIF orientation, None does not.  Raises CaffeError for more than 8 bits a channel.
     """
     if not data:
         return None
@@ -40,31 +41,47 @@ def decode_image(data, channels=None):
 
 def _decode_by_opencv(data, channels):
     cv2 = _cv2()
-    flag = {3: cv2.IMREAD_COLOR, 1: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_ANYCOLOR}[channels]
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    flag = {3: cv2.IMREAD_COLOR, 1: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[channels]
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if image is not None and image.dtype != np.uint8:
+        raise CaffeError("the image has numbers of type %s; expected 8 bits a channel" % image.dtype)
+    return image
 
 
 def _decode_by_pillow(data, channels):
     image_module, ops = _pillow()
     try:
-        image = ops.exif_transpose(image_module.open(io.BytesIO(data)))
-        grey = channels == 1 or (channels is None and image.mode in ("1", "L", "LA", "I;16"))
-        array = np.array(image.convert("L" if grey else "RGB"))
+        image = image_module.open(io.BytesIO(data))
+        image = ops.exif_transpose(image) if channels else image
+        mode = {3: "RGB", 1: "L", None: _own_mode(image)}[channels]
+        array = np.array(image.convert(mode))
     except (OSError, ValueError, SyntaxError):      # what Pillow raises for a damaged file depends on its format
         return None
-    return array if grey else array[:, :, ::-1]
+    return array if mode == "L" else array[:, :, [2, 1, 0, 3][:len(mode)]]
 
 
-def datum_array(datum):
-    """The numbers of a Datum, (C, H, W): its bytes, its decoded image or its floats.  Raises CaffeError."""
+def _own_mode(image):
+    """The mode in which a Pillow image keeps all its channels."""
+    if image.mode.startswith(("I", "F")):
+        raise CaffeError("the image has numbers of type %s; expected 8 bits a channel" % image.mode)
+    if image.mode in ("1", "L"):
+        return "L"
+    return "RGBA" if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info else "RGB"
+
+
+def datum_array(datum, channels=None):
+    """The numbers of a Datum, (C, H, W): its bytes, its decoded image or its floats.  Raises CaffeError.
+
+    channels: of an encoded image, as in `decode_image`.
+    """
     if datum.encoded:
-        image = decode_image(datum.data)
+        image = decode_image(datum.data, channels)
         if image is None:
             raise CaffeError("a Datum is marked as encoded, but is not an image")
         return image.transpose(2, 0, 1)
     shape = datum.channels, datum.height, datum.width
     numbers = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-    if numbers.size != int(np.prod(shape)):
+    if numbers.size != int(np.prod(shape)) or not numbers.size:
         raise CaffeError("a Datum holds %d numbers, its shape %s asks for %d"
                          % (numbers.size, shape, int(np.prod(shape))))
     return numbers.reshape(shape)

@@ -1,5 +1,6 @@
 """Datums in LMDB, Caffe's database of images and features, with the package lmdb."""
 import os
+import weakref
 
 from google.protobuf.message import DecodeError
 
@@ -60,15 +61,55 @@ class DatumWriter:
 
 def read_datums(path):
     """Yield (key, Datum) of every record of the LMDB at `path`, in order of the keys."""
-    lmdb = _lmdb()
-    try:
-        env = lmdb.open(str(path), readonly=True, lock=False)
-    except lmdb.Error as e:
-        raise CaffeError("%s: cannot read this LMDB: %s; expected a folder with data.mdb" % (path, e)) from None
-    with env, env.begin() as transaction:
-        for key, value in transaction.cursor():
-            name = os.fsdecode(bytes(key))
-            try:
-                yield name, caffe_pb2.Datum.FromString(value)
-            except DecodeError:
-                raise CaffeError("%s: record %s is not a Datum" % (path, name)) from None
+    reader = DatumReader(path)
+    for index in range(reader.count):
+        yield reader.record(index)
+
+
+class DatumReader:
+    """The records of the LMDB at `path`, as they are now: count, record(index).  Raises CaffeError without records."""
+
+    def __init__(self, path):
+        self._path, self._database = str(path), _database(path)
+        self._transaction = self._database.env.begin()
+        self._cursor, self._index = self._transaction.cursor(), 0
+        self.count = self._transaction.stat(self._database.env.open_db(txn=self._transaction))["entries"]
+        if not self._cursor.first():
+            raise CaffeError("%s: holds no records" % path)
+
+    def record(self, index):
+        """(key, Datum) of record `index`, in order of the keys; the next one is found fastest."""
+        if index < self._index:
+            self._cursor.first()
+            self._index = 0
+        while self._index < index:
+            self._cursor.next()
+            self._index += 1
+        key = os.fsdecode(bytes(self._cursor.key()))
+        try:
+            return key, caffe_pb2.Datum.FromString(bytes(self._cursor.value()))
+        except DecodeError:
+            raise CaffeError("%s: record %s is not a Datum" % (self._path, key)) from None
+
+
+class _Database:
+    """An open LMDB; closed with the last reader of it."""
+
+    def __init__(self, path):
+        lmdb = _lmdb()
+        try:
+            self.env = lmdb.open(path, readonly=True, lock=False)
+        except lmdb.Error as e:
+            raise CaffeError("%s: cannot read this LMDB: %s; expected a folder with data.mdb" % (path, e)) from None
+
+
+# A process may open an LMDB once; its readers share it.
+_OPEN: weakref.WeakValueDictionary[str, _Database] = weakref.WeakValueDictionary()
+
+
+def _database(path):
+    name = os.path.realpath(path)
+    database = _OPEN.get(name)
+    if database is None:
+        database = _OPEN[name] = _Database(str(path))
+    return database

@@ -29,14 +29,17 @@ def upgrade_net(net_param, source="net"):
         out.ClearField("layers")
         for v1 in net_param.layers:
             _upgrade_v1_layer(v1, out.layer.add())
-    _data_transformations(out)
+        _data_transformations(out)
     _inputs_to_layer(out, source)
     _fix_batch_norm(out)
     return out
 
 
 def _data_transformations(net):
-    """scale, mean_file, crop_size and mirror were settings of the data layers; now they are transform_param's."""
+    """scale, mean_file, crop_size and mirror were settings of the data layers; now they are transform_param's.
+
+    As in Caffe, in nets of the old format only.
+    """
     for layer in net.layer:
         for message in _TRANSFORMED.get(layer.type, ()):
             old = getattr(layer, message)

@@ -28,7 +28,7 @@ def _bytes_schema():
             field.ClearField("options")
     messages = file_descriptor(file).message_types_by_name
     classes = {name: message_class(descriptor, __name__) for name, descriptor in messages.items()}
-    return {name: classes[name] for name in ("NetParameter", "SolverState")}
+    return {name: classes[name] for name in ("BlobProto", "NetParameter", "SolverState")}
 
 
 _BYTES = _bytes_schema()
@@ -59,16 +59,24 @@ def write_weights(path, net_param, arrays):
 
 
 def read_state(path):
-    """(iter, learned_net, [history arrays], current_step, random state bytes) of a solverstate."""
+    """(iter, learned_net, [history arrays], current_step, random state bytes, data positions) of a solverstate."""
     s = _read(path, "SolverState", "solverstate")
-    return s.iter, s.learned_net, [blob_to_array(b) for b in s.history], s.current_step, s.random_state
+    positions = [(p.net, p.layer, list(p.number)) for p in s.data_position]
+    return s.iter, s.learned_net, [blob_to_array(b) for b in s.history], s.current_step, s.random_state, positions
 
 
-def write_state(path, iteration, learned_net, history, current_step):
-    """Write a solverstate, with caffe's random state."""
+def write_state(path, iteration, learned_net, history, current_step, positions):
+    """Write a solverstate, with caffe's random state; positions: [(net, layer name, [whole numbers])]."""
     state = caffe_pb2.SolverState(iter=iteration, learned_net=learned_net, current_step=current_step,
                                   random_state=common.random_state())
+    for net, layer, numbers in positions:
+        state.data_position.add(net=net, layer=layer, number=numbers)
     _write(path, [state.SerializeToString()] + _blobs(3, history))
+
+
+def read_blob(path):
+    """The array of a binaryproto.  Raises CaffeError."""
+    return blob_to_array(_read(path, "BlobProto", "binaryproto"))
 
 
 def blob_to_array(blob):
