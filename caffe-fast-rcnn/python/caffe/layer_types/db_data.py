@@ -68,13 +68,19 @@ class DataLayer(PrefetchingLayer):
 
     def _item(self, index, random):
         """(numbers, label, name) of the record of a number that goes on growing after the last."""
-        name, datum = self.reader.record(index % self.reader.count)
+        name, datum = self._record(index % self.reader.count)
         if index and index % self.reader.count == 0:
             log("data_layer.cpp:73", "Restarting data prefetching from start.")
         try:
             return self.transformer(self._image(datum), random), datum.label, "record " + name
         except CaffeError as e:
             self.fail("%s: record %s: %s" % (self.source, name, e))
+
+    def _record(self, index):
+        try:
+            return self.reader.record(index)
+        except CaffeError as e:
+            self.fail(str(e))
 
     def _image(self, datum):
         param = self.layer_param.transform_param
