@@ -108,6 +108,13 @@ def test_a_net_that_is_built_again_starts_at_the_first_item():
         assert batches(net, 2)[0].tolist() == [-2, -1, 0, 1]
 
 
+def test_an_lmdb_that_is_written_again_is_read_by_new_nets():
+    old = net_of(DB % "")
+    database(image(1, 2, 2))
+    new = net_of(DB % "")
+    assert batches(new, 1, "data")[0].shape == (4, 1, 2, 2) and batches(old, 1, "data")[0].shape == (4, 3, 5, 6)
+
+
 def test_train_and_test_net_read_one_lmdb():
     nets = [net_of(DB % "", phase) for phase in (TRAIN, TEST)]
     assert [batches(net, 1)[0].tolist() for net in nets] == [[-2, -1, 0, 1]] * 2

@@ -103,13 +103,17 @@ class _Database:
             raise CaffeError("%s: cannot read this LMDB: %s; expected a folder with data.mdb" % (path, e)) from None
 
 
-# A process may open an LMDB once; its readers share it.
-_OPEN: weakref.WeakValueDictionary[str, _Database] = weakref.WeakValueDictionary()
+# A process may open an LMDB once; its readers share it.  By the file, as another one may take its name.
+_OPEN: weakref.WeakValueDictionary[tuple, _Database] = weakref.WeakValueDictionary()
 
 
 def _database(path):
-    name = os.path.realpath(path)
-    database = _OPEN.get(name)
+    try:
+        file = os.stat(os.path.join(path, "data.mdb"))
+    except OSError:
+        return _Database(str(path))             # which says what is wrong
+    key = file.st_dev, file.st_ino
+    database = _OPEN.get(key)
     if database is None:
-        database = _OPEN[name] = _Database(str(path))
+        database = _OPEN[key] = _Database(str(path))
     return database
