@@ -164,6 +164,25 @@ def test_training_continues_with_the_same_batches(layer, files):
     assert np.array_equal(again.net.blobs[names[0]].data, solver.net.blobs[names[0]].data)
 
 
+def test_memory_data_continues_with_the_next_batch():
+    layer = net_of("""type: "MemoryData" top: "data" top: "label" transform_param { scale: 2 }
+                      memory_data_param { batch_size: 2 channels: 1 height: 1 width: 1 }""").layers[0]
+    assert layer.data_position() == []
+    layer.set_arrays(np.ones((6, 1, 1, 1), np.float32), np.arange(6))
+    layer.set_data_position([4])
+    assert layer.data_position() == [4]
+
+
+def test_hdf5_output_adds_the_rows_of_every_pass():
+    text = ('layer { name: "l" %s } layer { name: "o" type: "HDF5Output" bottom: "x" bottom: "y" '
+            'hdf5_output_param { file_name: "o.h5" } }' % (ROWS % ("hdf5.txt", "")))
+    net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), TEST)
+    for passes in (1, 2, 3):
+        net.forward()
+        assert column("o.h5", "data").shape == (3 * passes, 2, 3, 1)
+    assert column("o.h5", "label").ravel().tolist() == [*column("a.h5", "y"), *column("b.h5", "y")]
+
+
 # ---- errors
 
 def write(name, text):
@@ -282,14 +301,17 @@ def test_a_mistake_in_a_later_batch_is_reported_when_it_comes():
     write("bad.txt", "w.png 1\nw.png 1\nw.png 1\nnone.png 1\n")
     net = net_of(LIST_OF_BAD)
     net.forward()
-    with pytest.raises(CaffeError, match=r"layer l \(ImageData\): images/none.png: cannot be read"):
-        net.forward()
+    for _ in range(8):
+        with pytest.raises(CaffeError, match=r"layer l \(ImageData\): images/none.png: cannot be read"):
+            net.forward()
 
 
 @pytest.mark.parametrize("layer, message", [
     (DB % "rand_skip: 2 ", "rand_skip of DataParameter has no effect"),
     (DB % "scale: 2 ", "scale of DataParameter has no effect, as in Caffe 1.0; transform_param has a field of this name"),
     (DB % "" + "transform_param { force_gray: true }", "force_color and force_gray have an effect on encoded images only"),
+    (WINDOWS % ("windows.txt", "mirror: true ", ""), "mirror of WindowDataParameter has no effect, as in Caffe 1.0; transform_param"),
+    (LIST % ("list.txt", "new_height: 2 new_width: 2 crop_size: 1 "), "crop_size of ImageDataParameter has no effect"),
     (WINDOWS % ("windows.txt", "", "scale: 2 "), "scale of TransformationParameter has no effect")])
 def test_a_setting_without_effect_is_one_line_in_the_log(layer, message, capfd):
     batches(net_of(layer), 2)

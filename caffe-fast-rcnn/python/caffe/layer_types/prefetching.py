@@ -48,9 +48,10 @@ class PrefetchingLayer(SourceLayer):
         """The tops get the shapes of a batch in forward."""
 
     def forward(self, bottom, top):
-        arrays, self.position = self.batches.popleft().result()
+        batch = self.batches.popleft()
         while len(self.batches) < self.depth:
             self._submit()
+        arrays, self.position = batch.result()
         for blob, array in zip(top, arrays):
             blob.tensor = torch.from_numpy(array).to(common.device(), common.dtype())
 
