@@ -1,4 +1,5 @@
 """Data layers that read files: what is random, where they continue after a snapshot, and their errors."""
+import io
 import os
 import shutil
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from caffe import TEST, TRAIN, CaffeError
 from caffe.proto import caffe_pb2
+from caffe.util import datum_images
 from google.protobuf import text_format
-from support.recorded_data import datum_of, make_files, png, write_lmdb
+from PIL import Image
+from support.recorded_data import datum_of, make_files, write_lmdb
 
 DB = 'type: "Data" top: "data" top: "label" data_param { source: "small_lmdb" backend: LMDB batch_size: 4 %s} '
 LIST = 'type: "ImageData" top: "data" top: "label" image_data_param { source: "%s" root_folder: "images/" batch_size: 2 %s} '
@@ -106,6 +109,13 @@ def test_a_net_that_is_built_again_starts_at_the_first_item():
     for _ in range(2):
         net = net_of(DB % "")
         assert batches(net, 2)[0].tolist() == [-2, -1, 0, 1]
+
+
+def test_a_datum_of_16_bits_is_refused_without_opencv_too(monkeypatch):
+    monkeypatch.setattr(datum_images, "_cv2", lambda: None)
+    database(caffe_pb2.Datum(encoded=True, data=png16()))
+    with pytest.raises(CaffeError, match="the image has numbers of type I;16; expected 8 bits a channel"):
+        net_of(DB % "")
 
 
 def test_an_lmdb_that_is_written_again_is_read_by_new_nets():
@@ -222,8 +232,14 @@ def one_record(data):
         transaction.put(b"00000002", data)
 
 
+def png16():
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((2, 2), np.uint16)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+OPENED: list = []       # environments that a user holds
 ROWS_OF_BAD, LIST_OF_BAD, WINDOWS_OF_BAD = ROWS % ("bad.txt", ""), LIST % ("bad.txt", ""), WINDOWS % ("bad.txt", "", "")
-PNG16 = png(np.zeros((2, 2, 1), np.uint8)).replace(b"\x00\x00\x00\x02\x00\x00\x00\x02\x08", b"\x00\x00\x00\x02\x00\x00\x00\x02\x10")
 MISTAKES = {
     # Data
     "no source": (None, DB.replace('source: "small_lmdb"', "") % "", "data_param has no source; expected the folder of an LMDB"),
@@ -236,6 +252,8 @@ MISTAKES = {
     "no Datum": (lambda: one_record(b"\xff"), DB % "", "small_lmdb: record 00000002 is not a Datum"),
     "short Datum": (lambda: database(caffe_pb2.Datum(channels=1, height=2, width=2, data=b"ab")), DB % "", "small_lmdb: record 00000000: a Datum holds 2 numbers, its shape (1, 2, 2) asks for 4"),
     "no image": (lambda: database(caffe_pb2.Datum(encoded=True, data=b"ab")), DB % "", "record 00000000: a Datum is marked as encoded, but is not an image"),
+    "16 bits": (lambda: database(caffe_pb2.Datum(encoded=True, data=png16())), DB % "", "record 00000000: the image has numbers of type uint16; expected 8 bits a channel"),
+    "opened by lmdb": (lambda: OPENED.append(lmdb.open("small_lmdb")), DB % "", "is already open in this process; expected a folder with data.mdb, which this process has not opened by the package lmdb itself"),
     "two sizes": (lambda: database(image(1, 2, 3), image(1, 3, 3)), DB % "", "record 00000001 has shape (1, 3, 3) (channels, height, width), the first of its batch (1, 2, 3); set crop_size, or resize the images"),
     "large crop": (None, DB % "" + "transform_param { crop_size: 6 }", "record 00000000: the image is 5x6 (height, width), smaller than crop_size 6"),
     "mean and values": (None, DB % "" + "transform_param { mean_file: 'mean.binaryproto' mean_value: 1 }", "mean_file and mean_value are both given"),
@@ -293,6 +311,8 @@ def test_a_mistake_is_one_line_that_names_the_layer(mistake):
         prepare()
     with pytest.raises(CaffeError) as error:
         batches(net_of(layer), 3, "y" if "HDF5" in layer else "label")
+    while OPENED:
+        OPENED.pop().close()
     assert message in str(error.value) and "\n" not in str(error.value)
     assert str(error.value).startswith("layer %s (" % ("o" if "HDF5Output" in layer else "l"))
 

@@ -100,7 +100,8 @@ class _Database:
         try:
             self.env = lmdb.open(path, readonly=True, lock=False)
         except lmdb.Error as e:
-            raise CaffeError("%s: cannot read this LMDB: %s; expected a folder with data.mdb" % (path, e)) from None
+            raise CaffeError("%s: cannot read this LMDB: %s; expected a folder with data.mdb, which this process has "
+                             "not opened by the package lmdb itself" % (path, str(e).rstrip("."))) from None
 
 
 # A process may open an LMDB once; its readers share it.  By the file, as another one may take its name.
