@@ -2,19 +2,22 @@
 """Make a data set in the VOC layout of the export of a labelling tool.
 
 Reads PASCAL VOC (with or without ImageSets), YOLO, COCO JSON, CVAT for images, LabelMe, Label Studio JSON, the CSV of
-the TensorFlow Object Detection API and that of Open Images; Roboflow's exports are among them.
+the TensorFlow Object Detection API and that of Open Images; Roboflow's exports are among them.  Writes report.html,
+a page to look at before training, into the new folder.
 """
 import argparse
 import os
 
 import _cli
+from _pages import write_data_page
 from importers.cleaning import clean
 from importers.recognise import FORMATS, read_export
 from importers.splitting import split
 from importers.write_voc import require_free, write_voc
 from utils.errors import UserError
 
-SHOWN = 10
+SHOWN = 10      # lines on what is wrong
+IMAGES = 24     # of each set on the page
 
 
 def parse_args():
@@ -48,6 +51,7 @@ def main():
               "left_out": cleaned.bad, "remarks": export.remarks + cleaned.clipped}
     write_voc(out, cleaned.images, sets, cleaned.classes, record, args.copy)
     print(f"Wrote {out}: {len(cleaned.classes)} classes: {', '.join(cleaned.classes)}")
+    write_data_page(f"voc:{out}", os.path.join(out, "report.html"), IMAGES)
     print(f"Next: ./experiments/scripts/fast_rcnn_ohem.sh cpu SqueezeNet voc:{out}")
 
 
