@@ -4,16 +4,31 @@ from pathlib import Path
 
 import caffe
 import pytest
+from caffe.export.onnx_ops import OPS
 from caffe.layer import _REGISTRY
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+LEFT_OUT = ("Input", "Split")       # an ONNX file needs no operator for them
 README = Path(caffe.__file__).parents[2] / "README.md"
 
 
+def catalogue():
+    """[type, file, differences, ONNX] of each row, without backticks around the first two."""
+    section = README.read_text(encoding="utf-8").split("## Layer catalogue")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+\.py)` \| (.*?) ?\| (\w+) \|$", section, re.M)
+    assert len(rows) == section.count("\n| `")
+    return rows
+
+
 def test_the_readme_lists_every_layer_type_and_no_other():
-    catalogue = README.read_text().split("## Layer catalogue")[1].split("\n## ")[0]
-    assert sorted(re.findall(r"`(\w+)`", catalogue)) == sorted(caffe.layer_type_list())
+    assert [row[0] for row in catalogue()] == caffe.layer_type_list()
+
+
+@pytest.mark.parametrize("kind, file, _, onnx", catalogue(), ids=lambda cell: cell)
+def test_a_row_of_the_catalogue(kind, file, _, onnx):
+    assert _REGISTRY[kind].__module__ == "caffe.layer_types." + file.removesuffix(".py")
+    assert onnx == ("yes" if kind in OPS or kind in LEFT_OUT else "no")
 
 
 @pytest.mark.parametrize("name", caffe.layer_type_list())

@@ -90,14 +90,31 @@ def test_multinomial_logistic():
 
 
 def test_infogain(tmp_path):
-    gain = RANDOM.rand(4, 4)
-    want = -(gain[LABELS] * np.log(PROB)).sum() / 5
-    np.testing.assert_allclose(forward('type: "InfogainLoss"', [PROB, LABELS, gain])[0], want, rtol=1e-5)
-    check_gradient('type: "InfogainLoss"', [PROB, LABELS, gain])
+    gain, prob = RANDOM.rand(4, 4), PROB / PROB.sum(1, keepdims=True)
+    scores = np.log(prob) + 3
+    want = -(gain[LABELS] * np.log(prob)).sum() / 5
+    np.testing.assert_allclose(forward('type: "InfogainLoss"', [scores, LABELS, gain])[0], want, rtol=1e-5)
+    check_gradient('type: "InfogainLoss" loss_param { ignore_label: 2 }', [scores, LABELS, gain])
     source = tmp_path / "gain.binaryproto"
     source.write_bytes(caffe_pb2.BlobProto(data=gain.ravel(), shape={"dim": [1, 1, 4, 4]}).SerializeToString())
     settings = 'type: "InfogainLoss" infogain_loss_param { source: "%s" }' % source
-    np.testing.assert_allclose(forward(settings, [PROB, LABELS])[0], want, rtol=1e-5)
+    np.testing.assert_allclose(forward(settings, [scores, LABELS])[0], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("between", ["", 'layer { type: "Flatten" name: "f" bottom: "p" top: "q" } '])
+def test_infogain_takes_what_a_softmax_layer_makes_for_probabilities(between, capfd):
+    """As nets for the Caffe of the Fast R-CNN family have it (tests/reference/golden/infogain.npz); also past a Split."""
+    text = ('layer { type: "Input" name: "x" top: "x" input_param { shape { dim: 1 dim: 3 } } }'
+            'layer { type: "Input" name: "label" top: "label" input_param { shape { dim: 1 } } }'
+            'layer { type: "Input" name: "H" top: "H" input_param { shape { dim: 3 dim: 3 } } }'
+            'layer { type: "Softmax" name: "p" bottom: "x" top: "p" }' + between +
+            'layer { type: "Silence" name: "other reader" bottom: "p" }'
+            'layer { type: "InfogainLoss" name: "loss" bottom: "%s" bottom: "label" bottom: "H" top: "loss" }'
+            % ("q" if between else "p"))
+    net = net_from_text(text, caffe.TEST)
+    got = net.forward(x=[[1, 2, 3]], label=[2], H=np.eye(3))["loss"]
+    assert got == pytest.approx(0.4076, abs=5e-5)               # not that of a second softmax, 0.8
+    assert capfd.readouterr().err.count("Layer loss: a Softmax layer makes bottom 0") == 1
 
 
 @pytest.mark.parametrize("settings, message", [("", "give H as a third bottom"),

@@ -60,8 +60,8 @@ def test_flatten(param, want):
 
 def test_flatten_refuses_and_takes_zero_rows():
     assert forward('type: "Flatten"', [np.zeros((0, 3, 2, 2))])[0].shape == (0, 12)
-    with pytest.raises(CaffeError, match="end_axis 0 before axis 1"):
-        make_layer('type: "Flatten" flatten_param { end_axis: 0 }', [X])
+    with pytest.raises(CaffeError, match="end_axis 0 more than one before axis 2"):
+        make_layer('type: "Flatten" flatten_param { axis: 2 end_axis: 0 }', [X])
 
 
 def test_in_place_after_flatten_writes_its_bottom_too():

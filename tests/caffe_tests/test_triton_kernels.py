@@ -168,13 +168,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from caffe.kernels.roi import psroi_pooling_triton, roi_pooling_triton
 from caffe.kernels.roi.bins_triton import EXACT
+from caffe.kernels.update import fused_triton
 OPTIONS = {**EXACT, "num_warps": 1}
 SIZES = "num channels height width count depth".split()
 INTS = "argmax where".split()
 
-def binary(kernel, number, sums, capability, **constants):
+def binary(kernel, number, sums, capability, rois="*fp32", **constants):
     kind = {**dict.fromkeys(SIZES, "i32"), **dict.fromkeys(INTS, "*i32"), **dict.fromkeys(constants, "constexpr"),
-            "sums": sums, "diff": sums, "rois": "*fp32"}
+            "sums": sums, "diff": sums, "rois": rois}
     source = ASTSource(kernel, {name: kind.get(name, number) for name in kernel.arg_names},
                        {(kernel.arg_names.index(name),): value for name, value in constants.items()})
     return compile(source, target=GPUTarget("cuda", capability, 32), options=dict(OPTIONS)).asm["cubin"]
@@ -187,6 +188,17 @@ for capability, number, sums in ((75, "*fp32", "*fp32"), (90, "*bf16", "*fp32"))
         assert binary(kernel, number, sums, capability, **constants)
     for kernel, constants in ((psroi_pooling_triton._forward, {}), (psroi_pooling_triton._backward, dict(CHUNK=256))):
         assert binary(kernel, "*fp32", "*fp32", capability, SCALE=0.0625, GROUP=7, BLOCK=32, **constants)
+    doubles = ["*fp64", "*fp64", capability, "*fp64"]
+    assert binary(roi_pooling_triton._forward, *doubles, **dict(bins, COLUMNS=8, KEEP=True))
+    assert binary(psroi_pooling_triton._backward, *doubles, SCALE=0.0625, GROUP=7, BLOCK=32, CHUNK=256)
+update = ["table", "*i64"], ["multipliers", "*fp32"], ["chunks", "*i32"]
+floats = dict.fromkeys(("rate", "weight_decay", "momentum", "iter_size"), "fp32")
+for nesterov, decay in ((False, 1), (True, 2)):
+    constants = dict(DECAY=decay, NESTEROV=nesterov, STEP=1024, CHUNK=8192, FIELDS=9)
+    kinds = {**dict(update), **floats, **dict.fromkeys(constants, "constexpr")}
+    source = ASTSource(fused_triton._update, kinds, {(fused_triton._update.arg_names.index(name),): value
+                                                     for name, value in constants.items()})
+    assert compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]
 """
 
 

@@ -14,6 +14,8 @@ ROIS = np.array([[0, 0, 0, 40, 50], [1, 20, 16, 70, 60], [0, 50, 30, 90, 70], [1
 WEIGHTS = RANDOM.randint(0, 2, (5, 4)).astype(float)
 SMALL_MAPS, SCORE_MAPS = RANDOM.randn(2, 3, 4, 5), RANDOM.randn(2, 12, 4, 5)     # Triton's interpreter is slow
 POSITIVE = np.abs(MAPS) + 0.5
+SEQUENCES, CONT = RANDOM.randn(4, 2, 5), np.array([[0, 1], [1, 1], [1, 0], [1, 1.0]])
+STATIC, STATE = RANDOM.randn(2, 3), RANDOM.randn(1, 2, 3)
 
 # type -> [(what stands between the braces of layer { } behind the type, bottoms, number of tops)]
 CASES = {
@@ -39,12 +41,16 @@ CASES = {
     "Embed": [("embed_param { input_dim: 4 num_output: 3 weight_filler { type: 'xavier' } }", [LABELS], 1)],
     "EuclideanLoss": [("", [ROWS, OTHER_ROWS], 1)],
     "Exp": [("exp_param { base: 2 scale: 0.5 }", [MAPS], 1)],
+    "Filter": [("", [MAPS, np.array([0, 1.0])], 1)],
     "Flatten": [("", [MAPS], 1)],
     "HingeLoss": [("hinge_loss_param { norm: L2 }", [ROWS, LABELS], 1)],
     "Im2col": [("convolution_param { kernel_size: 3 pad: 1 }", [MAPS], 1)],
-    "InfogainLoss": [("", [PROB, LABELS, RANDOM.rand(4, 4)], 1)],
+    "InfogainLoss": [("loss_param { ignore_label: -1 }", [ROWS, IGNORING, RANDOM.rand(4, 4)], 2)],
     "InnerProduct": [("inner_product_param { num_output: 3 weight_filler { type: 'xavier' } }", [MAPS], 1)],
     "Input": [("input_param { shape { dim: 2 dim: 3 } }", [], 1)],
+    "LSTM": [("recurrent_param { num_output: 3 }", [SEQUENCES, CONT], 1),
+             ("recurrent_param { num_output: 3 expose_hidden: true }", [SEQUENCES, CONT, STATIC, STATE, STATE], 3)],
+    "LSTMUnit": [("", [STATE, RANDOM.randn(1, 2, 12), CONT[:1]], 2)],
     "LRN": [("lrn_param { local_size: 5 alpha: 0.05 }", [MAPS], 1),
             ("lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL }", [MAPS], 1)],
     "Log": [("", [POSITIVE], 1)],
@@ -56,10 +62,13 @@ CASES = {
     "Parameter": [("parameter_param { shape { dim: 2 dim: 3 } }", [], 1)],
     "Pooling": [("pooling_param { pool: %s kernel_size: 3 stride: 2 pad: 1 }" % pool, [MAPS], 1) for pool in ("MAX", "AVE")],
     "Power": [("power_param { power: 2 scale: 0.5 shift: 1 }", [MAPS], 1)],
+    "RNN": [("recurrent_param { num_output: 3 }", [SEQUENCES, CONT, STATIC], 1),
+            ("recurrent_param { num_output: 3 expose_hidden: true }", [SEQUENCES, CONT, STATE], 2)],
     "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.0625 }", [SMALL_MAPS, ROIS], 1)],
     "ReLU": [("relu_param { negative_slope: 0.1 }", [MAPS], 1)],
     "Reduction": [("reduction_param { operation: MEAN axis: 1 }", [MAPS], 1)],
     "Reshape": [("reshape_param { shape { dim: 0 dim: -1 } }", [MAPS], 1)],
+    "SPP": [("spp_param { pyramid_height: 2 pool: %s }" % pool, [MAPS], 1) for pool in ("MAX", "AVE")],
     "Scale": [("scale_param { axis: 1 bias_term: true filler { type: 'constant' value: 2 } }", [MAPS], 1)],
     "Sigmoid": [("", [MAPS], 1)],
     "SigmoidCrossEntropyLoss": [("loss_param { ignore_label: -1 }", [ROWS, np.where(WEIGHTS, 1.0, -1)], 1)],

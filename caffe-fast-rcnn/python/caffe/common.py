@@ -5,6 +5,7 @@ Follows Caffe's `Caffe` singleton: CPU mode at start, the GPU of `set_device` in
 import datetime
 import enum
 import functools
+import importlib.util
 import os
 import platform
 import sys
@@ -84,6 +85,16 @@ def device():
 def on_gpu(tensor):
     """Whether `tensor` lies on a GPU: looking at its numbers would halt the queue of work there."""
     return tensor.is_cuda
+
+
+@functools.cache
+def has_triton():
+    """Whether Triton is installed, which compiles our kernels for a GPU; a line in the log where it is not."""
+    found = importlib.util.find_spec("triton") is not None
+    if not found:
+        log("common.cpp:2", "Triton is not installed (it is made for Linux): RoI pooling runs on the CPU, to which its "
+            "inputs are copied, and an update in several operations", "W")
+    return found
 
 
 def device_name():

@@ -9,6 +9,7 @@ import torch
 from . import common
 from .blob import BlobVec
 from .host_side import seen_by_numpy
+from .util.forks import forks_of_type, sentence_about
 
 _REGISTRY: dict[str, type] = {}
 
@@ -33,6 +34,9 @@ def create_layer(layer_param):
     """The layer object of a LayerParameter.  Raises CaffeError for an unknown type."""
     cls = _REGISTRY.get(layer_param.type)
     if cls is None:
+        about = sentence_about("it", forks_of_type(layer_param.type))
+        if about:
+            raise common.CaffeError(f"layer {layer_param.name}: unknown layer type {layer_param.type!r}: {about}")
         import difflib
         near = difflib.get_close_matches(layer_param.type, _REGISTRY, n=1, cutoff=0.5)
         raise common.CaffeError("layer %s: unknown layer type %r%s; known types: %s" % (
@@ -76,6 +80,7 @@ class Layer:
         self.blobs = BlobVec()
         # Set by Net:
         self.param_propagate_down = []      # for each of self.blobs: does it learn?
+        self.made_by = []                   # for each bottom: the type of the layer that computed it
         self.needs_backward = True          # False: keep nothing for backward
         self.may_overwrite = False          # in-place: the bottom's memory may be written
         self.overwritten = False            # a later layer works in place on the top, or on memory that it shares

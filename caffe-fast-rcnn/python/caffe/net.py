@@ -79,6 +79,7 @@ class Net(NetCalls):
             layer_param.phase = int(self.phase)
         layer = create_layer(layer_param)
         bottoms = self._connect_bottoms(layer_param)
+        layer.made_by = [self._maker_type(name) for name in layer_param.bottom]
         needs_bottom = [self._blob_needs[name] for name in layer_param.bottom]
         tops = self._connect_tops(layer, layer_param)
         _check_arity(layer, bottoms, tops)
@@ -131,6 +132,11 @@ class Net(NetCalls):
         layer.overwritten = True
         for bottom in layer.layer_param.bottom if layer.shares_data else ():
             self._mark_overwritten(bottom)
+
+    def _maker_type(self, name):
+        """The type of the layer that computed blob `name`; layers that share memory are passed."""
+        maker = self._producer[name]
+        return self._maker_type(maker.layer_param.bottom[0]) if maker.shares_data else maker.layer_param.type
 
     def _add_blob(self, name):
         self._blobs.append(Blob())
@@ -198,12 +204,23 @@ class Net(NetCalls):
     def forward_from_to(self, first=0, last=None):
         """Run layers first..last (numbers); returns the weighted loss as a tensor of no axes on the current device."""
         loss = torch.zeros((), dtype=common.dtype(), device=common.device())
+        i = first
         try:
             for i in range(first, len(self.layers) if last is None else last + 1):
                 loss = self._forward_layer(i, loss)
+        except torch.OutOfMemoryError as e:
+            raise self._out_of_memory(i, "forward", e) from e
         finally:
             self.show_views()
         return loss
+
+    def _out_of_memory(self, i, way, error):
+        """The CaffeError for a GPU whose memory does not suffice for layer i."""
+        layer = self.layers[i]
+        shapes = ", ".join(str(blob.shape) for blob in (*self._bottoms[i], *self._tops[i]))
+        return common.CaffeError(f"layer {layer.name} ({layer.type}): the GPU has no memory left for its {way} pass "
+                                 f"over {shapes}: {_first_sentences(error)} Use smaller images or fewer of them, fewer "
+                                 "RoIs, or another GPU")
 
     def _forward_layer(self, i, loss):
         layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
@@ -232,7 +249,7 @@ class Net(NetCalls):
 
     def backward_from_to(self, first=None, last=0):
         """Run backward over layers first..last (numbers, first >= last)."""
-        first = len(self.layers) - 1 if first is None else first
+        i = first = len(self.layers) - 1 if first is None else first
         try:
             for i in range(first, last - 1, -1):
                 node = self._nodes[i]
@@ -240,6 +257,8 @@ class Net(NetCalls):
                 if node.needs:
                     self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
                 self._call("after_backward", i)
+        except torch.OutOfMemoryError as e:
+            raise self._out_of_memory(i, "backward", e) from e
         finally:
             self.show_views()
 
@@ -317,3 +336,9 @@ def _copy_blobs_of_prototxt(layer, layer_param):
         layer.fail("the prototxt holds %d blobs for %d parameters" % (len(layer_param.blobs), len(layer.blobs)))
     for blob, given in zip(layer.blobs, layer_param.blobs):
         blob.data.flat[...] = given.data
+
+
+def _first_sentences(error):
+    """What PyTorch's error says of the sizes, without its advice on its own settings."""
+    text = " ".join(str(error).split())
+    return text.partition(" If reserved ")[0].removesuffix(".") + "."

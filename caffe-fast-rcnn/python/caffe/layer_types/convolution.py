@@ -1,4 +1,6 @@
 """Convolution, Deconvolution and Im2col: one geometry, one pair of kernels."""
+import math
+
 import torch.nn.functional as F
 
 from ..filler import new_param
@@ -168,21 +170,29 @@ class Im2col(Layer):
     layer { name: "cols" type: "Im2col" bottom: "data" top: "cols" convolution_param { kernel_size: 3 pad: 1 } }
 
     bottom (N, C, H, W) -> top (N, C kernel_h kernel_w, H', W'); channel (c kernel_h + y) kernel_w + x.
-    Two spatial axes, channels on axis 1.
+    Any number of spatial axes, at least one, stands behind `axis` (the channels).
     """
 
     def setup(self, bottom, top):
-        if len(bottom[0].shape) != 4 or self.layer_param.convolution_param.axis not in (1, -3):
-            self.fail("expected a bottom of 4 axes with the channels on axis 1, got shape %s" % (bottom[0].shape,))
-        self.geometry = _Geometry(self, 2)
+        self.axis = self.canonical_axis(self.layer_param.convolution_param.axis, len(bottom[0].shape))
+        axes = len(bottom[0].shape) - self.axis - 1
+        if axes < 1:
+            self.fail("bottom %s has no spatial axis behind axis %d" % (bottom[0].shape, self.axis))
+        self.geometry = _Geometry(self, axes)
 
     def reshape(self, bottom, top):
-        n, c, h, w = bottom[0].shape
-        g = self.geometry
-        top[0].reshape(n, c * g.kernel[0] * g.kernel[1], *g.output((h, w)))
+        shape = bottom[0].shape
+        if len(shape) != self.axis + 1 + self.geometry.axes:
+            self.fail("bottom of shape %s; expected %d axes" % (shape, self.axis + 1 + self.geometry.axes))
+        channels = shape[self.axis] * math.prod(self.geometry.kernel)
+        top[0].reshape(*shape[:self.axis], channels, *self.geometry.output(shape[self.axis + 1:]))
 
     def function(self, x):
-        g = self.geometry
-        sizes = g.output(x.shape[2:])
-        cols = F.unfold(x, g.kernel, g.dilation, g.pad, g.stride)           # (N, C kh kw, H' W')
-        return cols.reshape(x.shape[0], cols.shape[1], *sizes)
+        g, first, axes = self.geometry, self.axis + 1, self.geometry.axes
+        windows = F.pad(x, [p for pad in reversed(g.pad) for p in (pad, pad)])
+        for i in range(axes):
+            extent = g.dilation[i] * (g.kernel[i] - 1) + 1
+            windows = windows.unfold(first + i, extent, g.stride[i])[..., ::g.dilation[i]]
+        places, offsets = range(first, first + axes), range(first + axes, first + 2 * axes)
+        cols = windows.permute(*range(first), *offsets, *places)            # (..., C, kernel..., H', W')
+        return cols.reshape(*x.shape[:self.axis], -1, *cols.shape[first + axes:])

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from ..kernels.norm import lrn
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import LRNParameter
+from .loss import legacy_shape
 
 
 @register("LRN")
@@ -63,7 +64,8 @@ class MVN(Layer):
     layer { name: "mvn" type: "MVN" bottom: "data" top: "mvn"
             mvn_param { normalize_variance: true across_channels: false eps: 1e-9 } }
 
-    bottom and top (N, C, H, W): (x - mean) / (sqrt(variance) + eps); normalize_variance false: x - mean.
+    bottom (N, C, H, W) or fewer axes -> top (N, C, H, W), as in Caffe: axes that the bottom lacks are 1.
+    (x - mean) / (sqrt(variance) + eps); normalize_variance false: x - mean.
     Backward takes the derivative of sqrt(variance) + eps as that of sqrt(variance), as Caffe does: a constant channel
     gets finite diffs.
     """
@@ -72,7 +74,9 @@ class MVN(Layer):
         self._saved = None
 
     def reshape(self, bottom, top):
-        top[0].reshape(*bottom[0].shape)
+        if len(bottom[0].shape) > 4:
+            self.fail(f"expected a bottom of at most 4 axes (N, C, H, W), got shape {bottom[0].shape}")
+        top[0].reshape(*legacy_shape(bottom[0]))
 
     def forward(self, bottom, top):
         p = self.layer_param.mvn_param
@@ -83,7 +87,7 @@ class MVN(Layer):
             deviation = (y * y).mean(1, keepdim=True).sqrt_().add_(p.eps)
             y /= deviation
         self._saved = (y, deviation) if self.needs_backward else None
-        top[0].tensor = y.reshape(bottom[0].shape)
+        top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

@@ -22,7 +22,8 @@ class Pooling(Layer):
       round_mode FLOOR takes floor.
     - windows are cut at the image's border; the first of equal maxima wins; AVE divides by the window's area inside the
       padded image (0 .. H + pad), so padding counts as zeros.
-    - a window without pixels (stride > kernel) gives -FLT_MAX (MAX) or 0 (AVE).
+    - a window without pixels (stride > kernel) gives -FLT_MAX (MAX); AVE 0 divided by the window's area, which is nan
+      where the window begins at the border (area 0) and 0 where it begins outside (a length below 0).
     - STOCHASTIC (no padding; inputs >= 0): TRAIN picks a pixel with probability proportional to it, TEST gives the
       mean weighted so: sum x^2 / sum x.
     """
@@ -159,9 +160,9 @@ class Pooling(Layer):
 
 
 def _lengths(pad, stride, window, size, count, like):
-    """The lengths of `count` windows along one axis, cut off behind the padding; at least 1."""
+    """The lengths of `count` windows along one axis, cut off behind the padding; below 1 where they begin there."""
     start = torch.arange(count, dtype=like.dtype, device=like.device) * stride - pad
-    return ((start + window).clamp(max=size + pad) - start).clamp(min=1)
+    return (start + window).clamp(max=size + pad) - start
 
 
 def _mask(index, width, offset, size):

@@ -1,13 +1,12 @@
-"""Losses of probabilities or margins by label: MultinomialLogisticLoss, InfogainLoss, HingeLoss."""
+"""Losses of probabilities or margins by label: MultinomialLogisticLoss, HingeLoss."""
 import torch
 
-from .. import common
 from ..layer import register
 from ..proto import caffe_pb2
 from .labels import valid_labels
 from .loss import LossLayer, rows
 
-_LOG_THRESHOLD = 1e-20      # smaller probabilities count as this; Caffe's kLOG_THRESHOLD
+LOG_THRESHOLD = 1e-20      # smaller probabilities count as this; Caffe's kLOG_THRESHOLD
 
 
 class _LabelLoss(LossLayer):
@@ -49,60 +48,7 @@ class MultinomialLogisticLoss(_LabelLoss):
     def _picked(self, bottom):
         """(labels (N, 1), their probabilities (N, 1), 0 or nan)."""
         labels, poison = self.labels(bottom)
-        return labels, bottom[0].tensor.reshape(self.folded).gather(1, labels).clamp(min=_LOG_THRESHOLD), poison
-
-
-@register("InfogainLoss")
-class InfogainLoss(_LabelLoss):
-    """Multinomial logistic loss with a cost for every pair of label and class: mean of -sum_c H[label, c] log(p_c).
-
-    layer { name: "loss" type: "InfogainLoss" bottom: "prob" bottom: "label" bottom: "H" top: "loss" }
-    or, H in a file:  infogain_loss_param { source: "H.binaryproto" }
-
-    bottoms: probabilities (N, C), labels (N), H of C x C numbers; top ().  A probability counts as at least 1e-20.
-    Bottom 0 holds probabilities, as in the Caffe of the Fast R-CNN family (recorded results); BVLC's last version takes
-    scores there and has the softmax inside.
-    """
-
-    bottoms = (2, 3)
-    label_bottoms = (1, 2)
-
-    def setup(self, bottom, top):
-        source, self._matrix = self.layer_param.infogain_loss_param.source, None
-        if len(bottom) == 2:
-            if not source:
-                self.fail("give H as a third bottom or as a file in infogain_loss_param.source")
-            try:
-                with open(source, "rb") as f:
-                    self._matrix = torch.tensor(caffe_pb2.BlobProto.FromString(f.read()).data)
-            except OSError as e:
-                self.fail("infogain_loss_param.source %r: %s" % (source, e.strerror))
-
-    def reshape(self, bottom, top):
-        super().reshape(bottom, top)
-        count = bottom[2].count if self._matrix is None else self._matrix.numel()
-        if count != self.folded[1] ** 2:
-            self.fail("H has %d numbers; expected %d x %d for %s" % (count, *self.folded[1:] * 2, bottom[0].shape))
-
-    def _rows_of_matrix(self, bottom, labels):
-        """H[label], (N, C)."""
-        matrix = bottom[2].tensor if self._matrix is None else self._matrix
-        matrix = matrix.to(device=common.device(), dtype=bottom[0].tensor.dtype)
-        return matrix.reshape(self.folded[1], self.folded[1])[labels[:, 0]]
-
-    def forward(self, bottom, top):
-        labels, poison = self.labels(bottom)
-        prob = bottom[0].tensor.reshape(self.folded).clamp(min=_LOG_THRESHOLD)
-        gain = self._rows_of_matrix(bottom, labels)
-        self._saved = prob, gain
-        top[0].tensor = (poison - (gain * prob.log()).sum()) / rows(bottom[0])
-
-    def backward(self, top, propagate_down, bottom):
-        self.refuse_label_diffs(propagate_down)
-        if propagate_down[0]:
-            prob, gain = self._saved
-            diff = gain / prob * (-top[0].diff_tensor / rows(bottom[0]))
-            bottom[0].diff_tensor = diff.reshape(bottom[0].shape)
+        return labels, bottom[0].tensor.reshape(self.folded).gather(1, labels).clamp(min=LOG_THRESHOLD), poison
 
 
 @register("HingeLoss")

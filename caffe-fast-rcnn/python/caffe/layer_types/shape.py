@@ -65,11 +65,13 @@ class FlattenLayer(ViewLayer):
     """The axes from `axis` to `end_axis`, both included, become one: (N, C, H, W) -> (N, C*H*W) by default.
 
     layer { type: "Flatten" bottom: "x" top: "y" flatten_param { axis: 1 end_axis: -1 } }
+
+    With end_axis just before axis none becomes one: an axis of size 1 is put in, (N, C) -> (N, 1, C) for 1 and 0.
     """
 
     def top_shape(self, shape):
         param = self.layer_param.flatten_param
         start, end = self.canonical_axis(param.axis, len(shape)), self.canonical_axis(param.end_axis, len(shape))
-        if end < start:
-            self.fail("flatten_param: end_axis %d before axis %d" % (param.end_axis, param.axis))
+        if end < start - 1:
+            self.fail("flatten_param: end_axis %d more than one before axis %d" % (param.end_axis, param.axis))
         return shape[:start] + (math.prod(shape[start:end + 1]),) + shape[end + 1:]

@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from ..common import CaffeError
+from .forks import forks_of_field, forks_of_value, sentence_about
 
 
 def as_message(source, kind):
@@ -40,7 +41,19 @@ def _parse(text, message, source):
         where = re.match(r"(\d+):(\d+) : (.*)", str(e), re.S)
         line, what = (":" + where.group(1), where.group(3)) if where else ("", str(e))
         what = " ".join(what.split())
-        raise CaffeError("%s%s: not a valid %s: %s" % (source, line, message.DESCRIPTOR.name, what)) from None
+        raise CaffeError("%s%s: not a valid %s: %s%s"
+                         % (source, line, message.DESCRIPTOR.name, what, _about_forks(what))) from None
+
+
+def _about_forks(what):
+    """What to add to the parser's message `what` where a fork has the field or the enum's value."""
+    field = re.search(r'Message type "caffe\.(\S+)" has no field named "(\w+)"', what)
+    if field:
+        about = sentence_about(field[2], forks_of_field(*field.groups()))
+    else:
+        value = re.search(r'Enum type "\S+" has no value named (\w+)', what)
+        about = sentence_about(value[1], forks_of_value(value[1])) if value else ""
+    return " " + about if about else ""
 
 
 def write_atomically(path, chunks):

@@ -1,7 +1,7 @@
-"""Which cells of the feature map each bin of a RoI covers, by torch operations on the RoIs' own device.
+"""Which cells of the feature map each bin of a RoI covers, by torch operations, for the CPU's kernels.
 
-The Triton kernels get these numbers instead of computing them: every operation here rounds by itself, as in the CPU
-kernels, while a compiler fuses a product and a sum and so moves some edges.
+Every operation rounds by itself; a compiler that fuses a product and a sum moves some edges.  bins_triton.py has the
+same rules for the kernels on a GPU.
 
 Both functions return (images (R), ys (R, rows of bins, 2), xs (R, columns of bins, 2)), int32: a RoI's image, each
 bin's first row and one past its last, columns alike, all inside the map.  images is -1 for a bad RoI: one of no image

@@ -43,7 +43,8 @@ def psroi_edges(rois, at, axis: tl.constexpr, scale: tl.constexpr):
     good = (tl.abs(first) < float("inf")) & (tl.abs(last) < float("inf"))
     start = round_half_away(tl.where(good, first, 0)) * scale
     end = (round_half_away(tl.where(good, last, 0)) + 1) * scale
-    return start, tl.maximum(end - start, 0.1), good
+    least = tl.zeros_like(start) + 0.1      # in the number type of start; 0.1 alone is float32
+    return start, tl.maximum(end - start, least), good
 
 
 @triton.jit
@@ -66,7 +67,8 @@ def divide(a, b):
     """a / b, correctly rounded, of one number type."""
     if a.dtype == tl.float64:
         return a / b
-    return tl.div_rn(a, b)
+    else:       # div_rn is of float32 alone; a call after the `if` would be compiled for float64 too
+        return tl.div_rn(a, b)
 
 
 @triton.jit

@@ -7,7 +7,7 @@ d is the mean over its cells of input channel (d * G + ph) * G + pw; an empty bi
 """
 import torch
 
-from ...common import CaffeError, on_gpu
+from ...common import CaffeError, has_triton, on_gpu
 from . import psroi_pooling_cpu
 from .bins import psroi_bins, real
 
@@ -18,6 +18,9 @@ def psroi_pooling_forward(features, rois, output_dim, group_size, spatial_scale)
     Raises CaffeError for a RoI of no image of the batch or without finite coordinates; on a GPU, where looking would
     halt it, such a RoI's top is nan.
     """
+    if on_gpu(features) and not has_triton():
+        return psroi_pooling_forward(features.cpu(), rois.cpu(), output_dim, group_size,
+                                     spatial_scale).to(features.device)
     grouped = _grouped(features.detach(), output_dim)
     num, _, height, width = features.shape
     top = torch.empty(len(rois), group_size ** 2, output_dim, dtype=grouped.dtype, device=features.device)
@@ -33,6 +36,8 @@ def psroi_pooling_forward(features, rois, output_dim, group_size, spatial_scale)
 
 def psroi_pooling_backward(top_diff, rois, features_shape, spatial_scale):
     """The diff of the features, of features_shape (N, D * G * G, H, W), from that of the top (R, D, G, G)."""
+    if on_gpu(top_diff) and not has_triton():
+        return psroi_pooling_backward(top_diff.cpu(), rois.cpu(), features_shape, spatial_scale).to(top_diff.device)
     num, _, height, width = features_shape
     output_dim, group_size = top_diff.shape[1:3]
     shape = (num, group_size ** 2, height, width, output_dim)

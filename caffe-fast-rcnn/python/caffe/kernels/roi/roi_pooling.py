@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ...common import CaffeError, on_gpu
+from ...common import CaffeError, has_triton, on_gpu
 from . import pooled_regions, roi_pooling_cpu
 from .bins import real, roi_bins
 
@@ -20,6 +20,9 @@ def roi_pooling_forward(features, rois, pooled_h, pooled_w, spatial_scale, with_
     unless with_argmax.  empty(shape, dtype=): where the memory of both comes from, on the CPU.  Raises CaffeError for
     a RoI of no image of the batch or without finite coordinates; on a GPU, which an error would halt, its top is nan.
     """
+    if on_gpu(features) and not has_triton():
+        top, argmax = roi_pooling_forward(features.cpu(), rois.cpu(), pooled_h, pooled_w, spatial_scale, with_argmax)
+        return top.to(features.device), argmax if argmax is None else argmax.to(features.device)
     if on_gpu(features):
         from . import roi_pooling_triton
         return roi_pooling_triton.forward(features.detach(), rois.detach(), pooled_h, pooled_w, spatial_scale,
@@ -42,6 +45,9 @@ def roi_pooling_distinct(features, rois, pooled_h, pooled_w, spatial_scale):
 
 def roi_pooling_backward(top_diff, rois, argmax, features_shape, spatial_scale):
     """The diff of the features, of features_shape (N, C, H, W), from that of the top and forward's argmax."""
+    if on_gpu(top_diff) and not has_triton():
+        return roi_pooling_backward(top_diff.cpu(), rois.cpu(), argmax.cpu(), features_shape,
+                                    spatial_scale).to(top_diff.device)
     if on_gpu(top_diff):
         from . import roi_pooling_triton
         return roi_pooling_triton.backward(top_diff.detach(), rois.detach(), argmax, features_shape,

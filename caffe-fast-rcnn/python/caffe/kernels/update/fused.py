@@ -2,12 +2,9 @@
 
 What update_rules.py says, of SGD and Nesterov; the others go through it, an operation at a time.
 """
-import functools
-import importlib.util
-
 import torch
 
-from ...common import on_gpu
+from ...common import has_triton, on_gpu
 
 RULES = ("SGD", "Nesterov")
 CHUNK = 8192        # numbers of one program
@@ -15,14 +12,14 @@ FIELDS = 9          # of a row of the table, see _row
 
 
 class FusedUpdate:
-    """The update of one solver; keeps the table of addresses that its kernel reads, which rarely change."""
+    """The update of one solver; keeps the tables that its kernel reads while they are right."""
 
     def __init__(self):
-        self._key = None
+        self._kept = {}
 
     def fits(self, param, tensors):
         """Whether the kernel takes a SolverParameter and [(weights, diff, history...)]."""
-        return (param.type in RULES and param.regularization_type in ("L2", "L1") and bool(tensors) and _has_triton()
+        return (param.type in RULES and param.regularization_type in ("L2", "L1") and bool(tensors) and has_triton()
                 and all(_usual(t) for row in tensors for t in row)
                 and all(weights.is_contiguous() and history.is_contiguous() for weights, _, history in tensors)
                 and all(diff.is_contiguous() or _is_channels_last(diff) for _, diff, _ in tensors))
@@ -31,23 +28,30 @@ class FusedUpdate:
         """tensors: [(weights, diff, history)]; multipliers: [(of the rate, of the decay)] of each."""
         from . import fused_triton
         copies = [_copy_of(weights) for weights, *_ in tensors]
-        self._describe(tensors, copies, multipliers)
-        fused_triton.update(param, rate, self._table, self._multipliers, self._chunks)
+        device, counts = tensors[0][0].device, [weights.numel() for weights, *_ in tensors]
+        rows = [_row(*row, copy) for row, copy in zip(tensors, copies)]
+        fused_triton.update(param, rate, self._table("rows", rows, torch.int64, device),
+                            self._table("multipliers", multipliers, torch.float32, device),
+                            self._table("chunks", counts, torch.int32, device, _chunks))
         for (weights, *_), copy in zip(tensors, copies):
             torch.autograd.graph.increment_version(weights)
             if copy is not None:
                 weights.rounded_copy = weights._version, copy
 
-    def _describe(self, tensors, copies, multipliers):
-        rows = [_row(*row, copy) for row, copy in zip(tensors, copies)]
-        key = rows, multipliers, tensors[0][0].device
-        if key == self._key:
-            return
-        chunks = [(i, start) for i, row in enumerate(tensors) for start in range(0, row[0].numel(), CHUNK)]
-        self._key = key
-        self._table = _send(rows, torch.int64, key[2])
-        self._multipliers = _send(multipliers, torch.float32, key[2])
-        self._chunks = _send(chunks, torch.int32, key[2])
+    def _table(self, name, content, dtype, device, make=torch.tensor):
+        """make(content) on the device, made again only for other content.  The host does not wait."""
+        key = content, device
+        if self._kept.get(name, (None,))[0] != key:
+            table = make(content).to(dtype)
+            table = table.pin_memory() if device.type == "cuda" else table
+            self._kept[name] = key, table.to(device, non_blocking=True)
+        return self._kept[name][1]
+
+
+def _chunks(counts):
+    """(programs, 2): the parameter, and the first of its numbers, that each program updates."""
+    starts = [torch.arange(0, count, CHUNK) for count in counts]
+    return torch.cat([torch.stack([torch.full_like(start, i), start], 1) for i, start in enumerate(starts)])
 
 
 def _row(weights, diff, history, copy):
@@ -74,14 +78,3 @@ def _copy_of(weights):
     """The bfloat16 copy that products read (kernels/rounding.py), if it is up to date."""
     version, copy = getattr(weights, "rounded_copy", (None, None))
     return copy if version == weights._version else None
-
-
-def _send(rows, dtype, device):
-    """A table on the device; the host does not wait."""
-    table = torch.tensor(rows, dtype=dtype)
-    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table.to(device)
-
-
-@functools.cache
-def _has_triton():
-    return importlib.util.find_spec("triton") is not None
