@@ -3,7 +3,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from datasets.image_files import image_geometry
+from datasets.image_files import image_geometry, require_whole
 from datasets.voc_layout import checked_classes
 from utils.errors import UserError
 from utils.progress import progress
@@ -32,8 +32,8 @@ def clean(export: Export) -> Cleaned:
     cleaned.classes = checked_classes(list(spelling.values()), export.what)
     for image in progress(export.images, "check", len(export.images), "images"):
         try:
+            require_whole(image.path)
             size = image.size or image_geometry(image.path).size
-            image_geometry(image.path)
         except UserError as e:
             cleaned.bad.append(str(e))
             continue

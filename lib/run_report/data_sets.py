@@ -87,7 +87,7 @@ def _load_part(name):
 def _add_proposals(name, data, has_problems):
     """Give the pictures their proposals; returns why there are none, or ''."""
     if has_problems:
-        return "they are shown when the problems of the files are corrected"
+        return "they are read when the problems of the files are corrected"
     imdb = load_imdb(name)
     imdb.is_known_sound = True
     try:
