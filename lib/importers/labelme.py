@@ -28,8 +28,8 @@ def read(tree: Tree, contents: dict) -> Export:
                     box = _box(shape, counts)
                     if box is not None:
                         objects.append(LabelledObject(str(shape["label"]), box, where))
-            size = content.get("imageWidth"), content.get("imageHeight")
-            size = size if all(size) else None
+            width, height = content.get("imageWidth"), content.get("imageHeight")
+            size = (width, height) if width and height else None
             export.images.append(LabelledImage(tree.path(image), objects, split_of_image(image), size))
             used.add(image)
     rest = [image for image in tree.images if image not in used]
