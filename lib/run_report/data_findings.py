@@ -96,7 +96,8 @@ def _classes(analysis):
     few = [f"{names[c]} ({counts[0][c]})" for c in np.argsort(counts[0], kind="stable")
            if c > 0 and counts[0][c] < FEW_OBJECTS]
     if few:
-        yield f"{len(few)} of {len(names) - 1} classes have fewer than {FEW_OBJECTS} objects to train on: {_named(few)}"
+        yield (f"{len(few)} of {len(names) - 1} classes have fewer than {FEW_OBJECTS} objects in "
+               f"{analysis.training.name}: {_named(few)}")
     if len(counts) > 1:
         untested = [name for name, count in zip(names[1:], counts[1][1:]) if not count]
         if untested:
@@ -107,8 +108,9 @@ def _empty(analysis):
     pictures = analysis.training.pictures
     empty = sum(not len(picture.boxes) for picture in pictures)
     if empty:
-        yield (f"{empty} of {len(pictures)} training images ({percent(empty / len(pictures))}) have no object; with "
-               "mining they train as background, plain Fast R-CNN leaves them out (TRAIN.BG_THRESH_LO 0.1)")
+        share = percent(empty / len(pictures))
+        yield (f"{empty} of {len(pictures)} images ({share}) of {analysis.training.name} have no object; with mining "
+               "they train as background, plain Fast R-CNN leaves them out (TRAIN.BG_THRESH_LO 0.1)")
 
 
 def _duplicates(analysis):

@@ -91,9 +91,9 @@ def test_counts_of_classes_and_images(page_of, folder):
     assert "1 images without objects; 1 difficult" in text
     assert page.pictures == 5 and text.count("<svg") == 4
     found = " ".join(page.items)
-    assert "2 of 2 classes have fewer than 50 objects to train on: cup (0), ball (4)" in found
+    assert "2 of 2 classes have fewer than 50 objects in things_trainval: cup (0), ball (4)" in found
     assert "1 classes have no object in things_test, so no AP: cup" in found
-    assert "1 of 3 training images (33 %) have no object" in found
+    assert "1 of 3 images (33 %) of things_trainval have no object" in found
 
 
 def test_recall_is_that_of_eval_recall(page_of, run, folder):
