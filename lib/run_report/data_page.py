@@ -150,8 +150,8 @@ def _proposals(analysis):
 def _recall_table(head, recalls):
     rows = "".join(f'<tr><th>{escape(recall.kind)}</th><td class="number">{recall.objects}</td>'
                    f'{_recall_cells(recall.at_50)}{_recall_cells(recall.at_70)}</tr>' for recall in recalls)
-    return (f'<table class="scores"><tr><th>{head}</th><th>objects</th><th colspan="2">IoU 0.5</th>'
-            f'<th colspan="2">IoU 0.7</th></tr>{rows}</table>')
+    return (f'<div class="wide"><table class="scores"><tr><th>{head}</th><th>objects</th><th colspan="2">IoU 0.5</th>'
+            f'<th colspan="2">IoU 0.7</th></tr>{rows}</table></div>')
 
 
 def _recall_cells(share):
