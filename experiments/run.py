@@ -22,6 +22,7 @@ from utils.errors import UserError  # noqa: E402
 from utils.launch import call  # noqa: E402
 from utils.own_modules import VARIABLE, import_modules  # noqa: E402
 
+from experiments.folders import find_folder, plan_folder, require_weights  # noqa: E402
 from experiments.plan import Options, experiment_of, plan  # noqa: E402
 from experiments.tables import read_settings, settings_table  # noqa: E402
 
@@ -33,7 +34,9 @@ Usage: [VARIABLE=...] {script} GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE
              {datasets};
              your own: voc:FOLDER in VOC's layout with the sets trainval and test (voc:A+voc:B trains on both and
              tests on A), or coco:FOLDER with trainval.json, test.json and images/; or imdb:TRAIN[+TRAIN2]/TEST,
-             data sets that are known by name, such as those that a fork's module registers
+             data sets that are known by name, such as those that a fork's module registers; or
+             FOLDER, with a / or existing: the export of any labelling tool, or a folder in VOC's layout. It is imported
+             to data/NAME, proposals are made, and pages on the data and on the trained net are written
   --import   a fork's module, to be imported first: --import MODULE
   --dry-run  print the commands and run none of them
   --set      settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
@@ -123,12 +126,16 @@ def main(words: Sequence[str]) -> int:
     args = _import_own(args)
     gpu, net, dry, dataset, settings = parse(args, script, method, only)
     options = Options.from_variables(gpu, settings, os.environ)
-    commands = plan(method, net, dataset, options)
+    folder = find_folder(method, dataset, os.environ)
+    commands = plan_folder(method, net, folder, options) if folder else plan(method, net, dataset, options)
     if dry:
         for command in commands:
             print(shlex.join(command))
         return 0
-    return run_all(commands, log_path(experiment_of(method, options.plus, dataset), net, dataset, settings))
+    if folder:
+        require_weights(commands)
+    name = folder.name if folder else dataset
+    return run_all(commands, log_path(experiment_of(method, options.plus, dataset), net, name, settings))
 
 
 if __name__ == "__main__":

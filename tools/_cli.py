@@ -4,7 +4,6 @@ import errno
 import math
 import os
 import pprint
-import resource
 import sys
 import time
 
@@ -17,6 +16,7 @@ from utils import caffe_extensions, progress
 from utils.caffe_extensions import CaffeError, LostProcess
 from utils.errors import UserError
 from utils.own_modules import VARIABLE, import_modules
+from utils.peak_memory import peak_rss_mb
 
 # Seconds: rank 0 meets most mistakes of the others too, and tells them; then torchrun ends the others before they do.
 RANK_0_FIRST = 5
@@ -199,10 +199,9 @@ def need_file(path, flag, remedy):
 
 def record_run(path, start, **facts):
     """Write the json record of a run that began at time.monotonic() == `start`; `facts` are added."""
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss   # kB on Linux, bytes on macOS
     record = describe_run(
         seconds=round(time.monotonic() - start, 3),
-        peak_rss_mb=round(rss / (2 ** 20 if sys.platform == 'darwin' else 2 ** 10), 1),
+        peak_rss_mb=round(peak_rss_mb(), 1),
         **facts)
     write_record(path, record)
     print("Took %.1f s, at most %.0f MB of memory; record: %s" % (record['seconds'], record['peak_rss_mb'], path),

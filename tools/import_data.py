@@ -2,19 +2,23 @@
 """Make a data set in the VOC layout of the export of a labelling tool.
 
 Reads PASCAL VOC (with or without ImageSets), YOLO, COCO JSON, CVAT for images, LabelMe, Label Studio JSON, the CSV of
-the TensorFlow Object Detection API and that of Open Images; Roboflow's exports are among them.
+the TensorFlow Object Detection API and that of Open Images; Roboflow's exports are among them.  Writes report.html,
+a page to look at before training, into the new folder.
 """
 import argparse
 import os
 
 import _cli
+from _pages import write_data_page
 from importers.cleaning import clean
+from importers.fingerprint import fingerprint, is_import_of
 from importers.recognise import FORMATS, read_export
 from importers.splitting import split
 from importers.write_voc import require_free, write_voc
 from utils.errors import UserError
 
-SHOWN = 10
+SHOWN = 10      # lines on what is wrong
+IMAGES = 24     # of each set on the page
 
 
 def parse_args():
@@ -25,6 +29,8 @@ def parse_args():
     parser.add_argument('--copy', action='store_true', help="copy the images (default: link to them)")
     parser.add_argument('--seed', type=_cli.parse_count(0), default=3, metavar='N',
                         help="of the split, where the export has none (default: %(default)s)")
+    parser.add_argument('--reuse', action='store_true',
+                        help="do nothing if --out was imported from this folder, which has not changed since")
     parser.add_argument('--skip-bad', action='store_true',
                         help="leave out objects and images that are wrong; import.json lists them (default: stop)")
     return _cli.parse(parser)
@@ -33,7 +39,11 @@ def parse_args():
 def main():
     args = parse_args()
     out = args.out or os.path.join('data', os.path.basename(os.path.abspath(args.folder)))
+    if args.reuse and is_import_of(out, args.folder):
+        print(f"{out} is there already, imported from {args.folder}; remove it to import it again")
+        return
     require_free(out)
+    digest = fingerprint(args.folder)
     export = read_export(args.folder, args.format)
     print(f"{args.folder}: {export.what}, {len(export.images)} images, "
           f"{sum(len(image.objects) for image in export.images)} objects", flush=True)
@@ -44,11 +54,13 @@ def main():
     take_bad(cleaned.bad, args.skip_bad)
     sets, rule = split(cleaned.images, args.seed)
     print(f"Split: {sets.count('trainval')} images train, {sets.count('test')} test; {rule}")
-    record = {"source": os.path.abspath(args.folder), "format": export.what, "split": rule,
+    record = {"source": os.path.abspath(os.path.expanduser(args.folder)), "fingerprint": digest,
+              "format": export.what, "split": rule,
               "left_out": cleaned.bad, "remarks": export.remarks + cleaned.clipped}
     write_voc(out, cleaned.images, sets, cleaned.classes, record, args.copy)
     print(f"Wrote {out}: {len(cleaned.classes)} classes: {', '.join(cleaned.classes)}")
-    print(f"Next: ./experiments/scripts/fast_rcnn_ohem.sh cpu SqueezeNet voc:{out}")
+    write_data_page(f"voc:{out}", os.path.join(out, "report.html"), IMAGES)
+    print(f"Next: ./experiments/scripts/fast_rcnn_ohem.sh cpu SqueezeNet {out}")
 
 
 def tell(lines):

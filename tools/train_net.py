@@ -15,11 +15,10 @@ from fast_rcnn.train import get_training_roidb, train_net
 from training.fitting import snapshot_prefix
 from training.record import RECORD, read_record
 from training.run_folder import Run
+from training.start_weights import weights_remedy
 from utils.caffe_extensions import join, solver_count, solver_rank
 from utils.errors import UserError
 
-WEIGHTS_REMEDY = ("fetch ImageNet models by data/scripts/fetch_imagenet_models.sh, or link the file: ln -s /path/to/%s "
-                  "data/imagenet_models/ (see data/README.md); without --weights the net starts from its fillers")
 Joined = namedtuple('Joined', 'name classes num_classes')   # of several data sets, what output and record need
 
 
@@ -81,7 +80,7 @@ def main():
     _cli.configure(args)
     _cli.need_file(args.solver, '--solver', "the models are in models/<dataset>/<NET>/<method>/solver.prototxt")
     if args.weights:
-        _cli.need_file(args.weights, '--weights', WEIGHTS_REMEDY % os.path.basename(args.weights))
+        _cli.need_file(args.weights, '--weights', weights_remedy(args.weights))
     _cli.seed(fresh=args.rand)
     imdb, parts = load_imdb(args.imdb, args.rpn_files)
     require_trainable(*parts)

@@ -118,7 +118,7 @@ class file_imdb(imdb, ImdbBase):      # ImdbBase by itself, as imdb.py may be a 
         return self.config.get(key, self.DEFAULTS[key])
 
     def _is_stored(self):
-        return vars(type(self)).get("IS_STORED", False) and issubclass(imdb, ImdbBase)
+        return not self.is_partial and vars(type(self)).get("IS_STORED", False) and issubclass(imdb, ImdbBase)
 
     def _stored_roidb(self, kind, find_key, build):
         return self._cached_roidb(kind, find_key, build) if self._is_stored() else complete(build(), self)

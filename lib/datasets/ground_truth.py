@@ -1,5 +1,6 @@
-"""Finds the rows of a roidb entry that are ground truth."""
+"""Finds the rows of a roidb entry that are ground truth, and the proposals that reach them."""
 import numpy as np
+from utils.cython_bbox import bbox_overlaps
 
 from datasets.crowds import crowd_rows
 
@@ -18,3 +19,16 @@ def object_rows(entry):
     if "gt_overlaps" in entry:      # which testing needs nothing of
         is_object &= ~crowd_rows(entry["gt_overlaps"])
     return np.flatnonzero(is_object)
+
+
+def matched_overlaps(boxes, gt_boxes):
+    """(G,) IoU of each ground-truth box (G, 4) with its own candidate of boxes (R, 4), 0 for those left without one."""
+    matched = np.zeros(len(gt_boxes))
+    if len(boxes) == 0 or len(gt_boxes) == 0:
+        return matched
+    overlaps = bbox_overlaps(boxes, gt_boxes)                     # (R, G)
+    for _ in range(min(overlaps.shape)):
+        box, gt = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        matched[gt] = overlaps[box, gt]
+        overlaps[box, :] = overlaps[:, gt] = -1
+    return matched

@@ -10,7 +10,7 @@ from utils.errors import UserError
 from datasets.box_checks import one_a_row
 from datasets.crowds import covered_by, crowd_rows
 from datasets.entries import entry_areas, entry_size
-from datasets.ground_truth import AREA_RANGES, object_rows
+from datasets.ground_truth import AREA_RANGES, matched_overlaps, object_rows
 from datasets.imdb_base import ImdbBase
 
 
@@ -162,7 +162,7 @@ class imdb(ImdbBase):
         overlaps = [np.zeros(0)]
         for i, entry in enumerate(self.roidb):
             boxes = entry["boxes"][entry["gt_classes"] == 0] if candidate_boxes is None else candidate_boxes[i]
-            overlaps.append(_matched_overlaps(boxes[:limit], _gt_in_range(entry, *AREA_RANGES[area])))
+            overlaps.append(matched_overlaps(boxes[:limit], _gt_in_range(entry, *AREA_RANGES[area])))
         overlaps = np.sort(np.hstack(overlaps))
         recalls = np.array([(overlaps >= t).mean() if len(overlaps) else np.nan for t in thresholds])
         return {"ar": recalls.mean(), "recalls": recalls, "thresholds": thresholds, "gt_overlaps": overlaps}
@@ -198,16 +198,3 @@ def _gt_in_range(entry, low, high):
     rows = object_rows(entry)
     areas = entry_areas(entry)[rows]
     return entry["boxes"][rows[(areas >= low) & (areas <= high)]]
-
-
-def _matched_overlaps(boxes, gt_boxes):
-    """(G,) IoU of each ground-truth box with its own candidate, 0 for those left without one."""
-    matched = np.zeros(len(gt_boxes))
-    if len(boxes) == 0 or len(gt_boxes) == 0:
-        return matched
-    overlaps = bbox_overlaps(boxes, gt_boxes)                     # (R, G)
-    for _ in range(min(overlaps.shape)):
-        box, gt = np.unravel_index(overlaps.argmax(), overlaps.shape)
-        matched[gt] = overlaps[box, gt]
-        overlaps[box, :] = overlaps[:, gt] = -1
-    return matched

@@ -12,6 +12,7 @@ class ImdbBase:
     """A mix-in for a class with the original's name, image_index, num_images and image_path_at(i)."""
 
     is_known_sound = False      # set by datasets.check
+    is_partial = False          # set by keep_images: what is made of it is not stored
 
     @property
     def annotated(self):
@@ -29,6 +30,12 @@ class ImdbBase:
     def general_problems(self):
         """What is wrong with files that belong to no single image, one line each."""
         return []
+
+    def keep_images(self, inds):
+        """Leave out all images but these, which were checked, before the roidb is made."""
+        self.is_partial = self.is_partial or len(inds) < len(self._image_index)
+        self._image_index = [self._image_index[i] for i in inds]
+        self.is_known_sound = True
 
     def remarks(self):
         """What the check noticed and read all the same, one line each."""

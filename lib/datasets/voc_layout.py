@@ -1,5 +1,6 @@
 """Where the parts of a VOC-like data set lie: the official devkits, and any folder in their layout."""
 import os
+from collections import Counter
 
 from utils.errors import UserError
 
@@ -60,15 +61,26 @@ def require_folder(path, name):
 
 
 def own_classes(path):
-    """The classes of a folder without the background: the lines of classes.txt as written, otherwise the (lower-case)
-    names in all annotations, sorted."""
+    """The classes of a folder without the background: the lines of classes.txt as written, otherwise the names in all
+    annotations, sorted.  Names that differ in case alone are one class, spelled as it is most often."""
     listed = os.path.join(path, "classes.txt")
     if os.path.exists(listed):
         return checked_classes([name for name in read_lines(listed) if name != "__background__"], listed)
     annotations = os.path.join(path, "Annotations")
     files = sorted(f for f in os.listdir(annotations) if f.endswith(".xml")) if os.path.isdir(annotations) else []
-    names = {obj["name"] for f in files for obj in read_annotation(os.path.join(annotations, f)).objects}
-    return checked_classes(sorted(names - {""}), annotations)
+    counts = Counter(obj["label"] for f in files for obj in read_annotation(os.path.join(annotations, f)).objects)
+    return checked_classes(list(most_frequent_spelling(counts).values()), annotations)
+
+
+def most_frequent_spelling(counts):
+    """{name in lower case: the spelling that is most frequent}, sorted; counts: {name: how often}.
+
+    Blank names are left out.
+    """
+    spelling = {}
+    for name in sorted(filter(None, counts), key=lambda name: (name.lower(), -counts[name], name)):
+        spelling.setdefault(name.lower(), name)
+    return spelling
 
 
 def read_classes(path):

@@ -12,6 +12,7 @@ from roi_data_layer.sampling import has_candidates
 from training.conditions import conditions_of, tell_changes
 from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_prefix
 from training.folder_lock import only_training_in
+from training.forecast import Forecast
 from training.identity import identify, roidb_key
 from training.log import DIVERGED_REMEDY, TrainingLog
 from training.mining_stats import MiningStats
@@ -147,8 +148,10 @@ class SolverWrapper:
         paths, agreed, solver, every = [], None, self.solver, cfg.TRAIN.SNAPSHOT_ITERS
         caffe_extensions.log("Solving %s" % self._net_name)    # the line from which log parsers count seconds
         with StopSignals(patient=self._nccl.count > 1) as stop, self._rescued():
+            forecast = Forecast(solver.iter, max_iters)
             for _ in progress(range(solver.iter, max_iters), "Training", unit="iterations"):
                 self._iterate()
+                forecast.add(solver.iter)
                 agreed = agree_on_stop(self._nccl, stop.received)   # a signal that comes meanwhile: the next time
                 if solver.iter == max_iters or agreed or (every > 0 and solver.iter % every == 0):
                     paths.append(self.snapshot())

@@ -3,8 +3,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from datasets.image_files import image_geometry
-from datasets.voc_layout import checked_classes
+from datasets.image_files import image_geometry, require_whole
+from datasets.voc_layout import checked_classes, most_frequent_spelling
 from utils.errors import UserError
 from utils.progress import progress
 
@@ -32,8 +32,8 @@ def clean(export: Export) -> Cleaned:
     cleaned.classes = checked_classes(list(spelling.values()), export.what)
     for image in progress(export.images, "check", len(export.images), "images"):
         try:
+            require_whole(image.path)
             size = image.size or image_geometry(image.path).size
-            image_geometry(image.path)
         except UserError as e:
             cleaned.bad.append(str(e))
             continue
@@ -51,9 +51,8 @@ def _spelling(export):
     spelling = {}
     for name in listed:
         spelling.setdefault(name.lower(), name)
-    rest = sorted(counts, key=lambda name: (name.lower(), -counts[name], name))
-    for name in rest:
-        spelling.setdefault(name.lower(), name)
+    for key, name in most_frequent_spelling(counts).items():
+        spelling.setdefault(key, name)
     return spelling
 
 

@@ -6,7 +6,7 @@ from datasets.flags import read_flag
 from importers.labelled import Counts, Export, LabelledImage, LabelledObject
 from importers.problems import problem_lines
 from importers.shapes import box_of_points
-from importers.tree import Tree, split_of
+from importers.tree import Tree, split_of, split_of_image
 
 NAMES = "COCO JSON"
 
@@ -39,7 +39,8 @@ def _read_file(tree, file, content, export, counts):
         with problem_lines(export.problems, file):
             path = tree.path(tree.find_image(str(entry["file_name"]), file))
             size = _size(entry)
-            images[entry["id"]] = LabelledImage(path, [], split_of(file) or split_of(str(entry["file_name"])), size)
+            split = split_of(file) or split_of_image(str(entry["file_name"]))
+            images[entry["id"]] = LabelledImage(path, [], split, size)
             export.images.append(images[entry["id"]])
     known = {entry.get("id") for entry in content["images"]}
     for number, annotation in enumerate(content["annotations"]):

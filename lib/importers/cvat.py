@@ -7,7 +7,7 @@ from utils.errors import UserError
 from importers.labelled import Counts, Export, LabelledImage, LabelledObject
 from importers.problems import problem_lines
 from importers.shapes import box_of_points, box_of_rotated
-from importers.tree import SPLITS, Tree, split_of
+from importers.tree import SPLITS, Tree, split_of_image
 
 NAMES = "CVAT for images XML"
 LEFT_OUT = ("polyline", "points", "cuboid", "mask", "skeleton", "tag")
@@ -45,7 +45,7 @@ def _read_image(tree, file, element, counts):
         if box is not None:
             objects.append(LabelledObject(shape.attrib["label"], box, where))
     size = int(element.attrib["width"]), int(element.attrib["height"])
-    return LabelledImage(tree.path(path), objects, SPLITS.get(subset) or split_of(path), size)
+    return LabelledImage(tree.path(path), objects, SPLITS.get(subset) or split_of_image(path), size)
 
 
 def _box(shape, counts):

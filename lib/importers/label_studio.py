@@ -8,7 +8,7 @@ from utils.errors import UserError
 from importers.labelled import Counts, Export, LabelledImage, LabelledObject
 from importers.problems import problem_lines
 from importers.shapes import box_of_points, box_of_rotated
-from importers.tree import Tree, split_of
+from importers.tree import Tree, split_of_image
 
 NAMES = "Label Studio JSON"
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")       # that Label Studio puts before the name of an uploaded file
@@ -45,7 +45,7 @@ def _read_task(tree, file, task, where, counts):
     for number, result in enumerate(results, start=1):
         size = size or _size(result)
         objects += _objects(result, f"{where}, region {number}", counts)
-    return LabelledImage(tree.path(image), objects, split_of(image), size)
+    return LabelledImage(tree.path(image), objects, split_of_image(image), size)
 
 
 def _image_value(task):

@@ -2,7 +2,7 @@
 from importers.labelled import Counts, Export, LabelledImage, LabelledObject
 from importers.problems import problem_lines
 from importers.shapes import box_of_circle, box_of_points
-from importers.tree import Tree, split_of
+from importers.tree import Tree, split_of_image
 
 NAMES = "LabelMe JSON"
 BOXED = {"polygon": "polygons", "mask": "masks", "rotation": "rotated rectangles"}
@@ -28,8 +28,9 @@ def read(tree: Tree, contents: dict) -> Export:
                     box = _box(shape, counts)
                     if box is not None:
                         objects.append(LabelledObject(str(shape["label"]), box, where))
-            size = content.get("imageWidth"), content.get("imageHeight")
-            export.images.append(LabelledImage(tree.path(image), objects, split_of(image), size if all(size) else None))
+            width, height = content.get("imageWidth"), content.get("imageHeight")
+            size = (width, height) if width and height else None
+            export.images.append(LabelledImage(tree.path(image), objects, split_of_image(image), size))
             used.add(image)
     rest = [image for image in tree.images if image not in used]
     if rest:

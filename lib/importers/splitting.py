@@ -1,8 +1,11 @@
 """Divides images into trainval and test."""
+import os
+
 import numpy as np
 
 from importers.labelled import LabelledImage
 from importers.near_duplicates import group_near_duplicates
+from importers.tree import split_of
 
 TEST_SHARE = 0.2
 
@@ -10,14 +13,19 @@ TEST_SHARE = 0.2
 def split(images: list[LabelledImage], seed: int) -> tuple[list[str], str]:
     """("trainval" or "test" for each image, the rule in words).
 
-    The splits of the export are used: train and val train, test tests; without test, val tests.  If the export has
-    no split or only one, divide_stratified divides the images.
+    The splits of the export are used: train and val train, test tests; without test, val tests.  Images of no split
+    train then.  If no folder or list of the export names a split, but the names of all images do (train_1.jpg,
+    test_1.jpg), these are used.  If the export has no split or only one, divide_stratified divides the images.
     """
-    given = {image.split for image in images}
-    if "" not in given and len(given) > 1:
-        test = "test" if "test" in given else "val"
-        rule = f"the export's {' and '.join(sorted(given - {test}))} train, its {test} tests"
-        return ["test" if image.split == test else "trainval" for image in images], rule
+    given = [image.split for image in images]
+    if not any(given):
+        named = [split_of(os.path.basename(image.path)) for image in images]
+        given = named if all(named) else given
+    tested = next((name for name in ("test", "val") if name in given), "")
+    if tested and len(set(given)) > 1:
+        train = [name or "images of no split" for name in sorted(set(given) - {tested}, key=lambda name: name or "~")]
+        rule = f"the export's {' and '.join(train)} train, its {tested} tests"
+        return ["test" if name == tested else "trainval" for name in given], rule
     sets = divide_stratified([[obj.label for obj in image.objects] for image in images],
                              group_near_duplicates([image.path for image in images]), seed)
     return sets, f"drawn with seed {seed}: {TEST_SHARE:.0%} of each class test, near-duplicates stay together"

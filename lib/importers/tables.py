@@ -8,7 +8,7 @@ from datasets.text_files import read_lines
 
 from importers.labelled import Counts, Export, LabelledImage, LabelledObject
 from importers.problems import problem_lines
-from importers.tree import Tree, split_of
+from importers.tree import Tree, split_of, split_of_image
 
 TENSORFLOW = "CSV (filename, width, height, class, xmin, ymin, xmax, ymax)"
 OPEN_IMAGES = "Open Images CSV"
@@ -30,8 +30,8 @@ def read_tensorflow(tree: Tree, files: list[str]) -> Export:
         for where, row in _rows(tree, file):
             with problem_lines(export.problems, where):
                 path = tree.find_image(row["filename"], file)
-                image = images.setdefault(path, LabelledImage(tree.path(path), [], split_of(file) or split_of(path),
-                                                              _size(row)))
+                split = split_of(file) or split_of_image(path)
+                image = images.setdefault(path, LabelledImage(tree.path(path), [], split, _size(row)))
                 if not row["xmin"].strip():
                     continue
                 x1, y1, x2, y2 = (float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax"))
@@ -56,7 +56,8 @@ def read_open_images(tree: Tree, files: list[str]) -> Export:
                 counts.add("boxes are of images that are not in the folder, and are left out")
                 continue
             with problem_lines(export.problems, where):
-                image = images.setdefault(path, LabelledImage(tree.path(path), [], split_of(file) or split_of(path)))
+                split = split_of(file) or split_of_image(path)
+                image = images.setdefault(path, LabelledImage(tree.path(path), [], split))
                 image.objects.append(_open_images_object(row, tree.path(path), names, where, counts))
     export.images = list(images.values())
     export.remarks += counts.lines()

@@ -5,7 +5,8 @@ from urllib.parse import unquote
 from utils.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+SPLITS = {"train": "train", "training": "train", "trainval": "train",
+          "val": "val", "valid": "val", "validation": "val", "dev": "val",
           "test": "test", "testing": "test"}
 
 
@@ -68,15 +69,24 @@ class Tree:
                     yield os.path.relpath(os.path.join(parent, name), self.folder).replace(os.sep, "/")
 
 
+def split_of_image(path: str) -> str:
+    """The split that a path names in a folder ("valid/images/a.jpg"); "" for none.
+
+    A word of an image's own name is none: a photograph may be called test_1.jpg.
+    """
+    folders = path.lower().split("/")[:-1]
+    return next((SPLITS[folder] for folder in folders if folder in SPLITS), "")
+
+
 def split_of(file: str) -> str:
-    """The split that a path names in a folder ("valid/images/a.jpg") or in a word of its name ("instances_val.json").
+    """The split that the path of an annotation file names, in a folder or in a word of its name ("instances_val.json").
 
     "" for none.
     """
-    *folders, name = file.lower().split("/")
-    for folder in folders:
-        if folder in SPLITS:
-            return SPLITS[folder]
+    of_folder = split_of_image(file)
+    if of_folder:
+        return of_folder
+    name = os.path.basename(file).lower()
     words = os.path.splitext(name)[0].replace("-", "_").replace(".", "_").split("_")
     found = {SPLITS[word.rstrip("0123456789")] for word in words if word.rstrip("0123456789") in SPLITS}
     return found.pop() if len(found) == 1 else ""

@@ -7,7 +7,7 @@ from datasets.voc_xml import read_annotation
 from utils.errors import UserError
 
 from importers.labelled import Export, LabelledImage, LabelledObject
-from importers.tree import Tree, split_of
+from importers.tree import Tree, split_of_image
 
 NAMES = "PASCAL VOC"
 MAIN = "ImageSets/Main/"
@@ -19,7 +19,10 @@ def read(tree: Tree, files: list[str]) -> Export:
     export = Export(NAMES)
     splits = _sets(tree, export)
     used = set()
-    for file in files:
+    listed = [file for file in files if not splits or _stem(file) in splits]
+    if len(listed) < len(files):
+        export.remarks.append(f"{len(files) - len(listed)} annotations are in no set of {MAIN} and are left out")
+    for file in listed:
         try:
             image = _image_of(tree, file)
             export.images.append(_read_one(tree, file, image, splits))
@@ -39,9 +42,13 @@ def _read_one(tree, file, image, splits):
         x1, y1, x2, y2 = obj["bbox"]
         objects.append(LabelledObject(obj["label"], (x1 - 1, y1 - 1, x2, y2), f"{file}, object {number}",
                                       bool(obj["difficult"])))
-    split = splits.get(os.path.splitext(os.path.basename(file))[0]) if splits else split_of(file)
+    split = splits[_stem(file)] if splits else split_of_image(file)
     size = annotation.size if all(isinstance(number, int) and number > 0 for number in annotation.size) else None
-    return LabelledImage(tree.path(image), objects, split or "", size, xml=tree.path(file))
+    return LabelledImage(tree.path(image), objects, split, size, xml=tree.path(file))
+
+
+def _stem(file):
+    return os.path.splitext(os.path.basename(file))[0]
 
 
 def _image_of(tree, file):
@@ -76,5 +83,5 @@ def _sets(tree, export):
 def _tell_rest(tree, used, export):
     rest = [image for image in tree.images if image not in used]
     if rest:
-        export.remarks.append(f"{len(rest)} images have no annotation and are left out, the first is {rest[0]}; an "
-                              "annotation without objects keeps an image as background")
+        export.remarks.append(f"{len(rest)} images have no annotation that is read and are left out, the first is "
+                              f"{rest[0]}; an annotation without objects keeps an image as background")

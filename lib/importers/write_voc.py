@@ -89,6 +89,13 @@ def _write_annotation(image, name, path, copy):
     if image.xml:
         _place(image.xml, path, copy)
         return
+    with whole_file(path, "w") as f:
+        f.write(annotation_xml(image))
+
+
+def annotation_xml(image: LabelledImage) -> str:
+    """The text of an annotation in VOC's format; image.size must be known."""
+    assert image.size is not None, image.path
     root = ElementTree.Element("annotation")
     ElementTree.SubElement(root, "filename").text = os.path.basename(image.path)
     size = ElementTree.SubElement(root, "size")
@@ -97,8 +104,7 @@ def _write_annotation(image, name, path, copy):
     for obj in image.objects:
         _add_object(root, obj)
     ElementTree.indent(root)
-    with whole_file(path, "w") as f:
-        f.write(ElementTree.tostring(root, encoding="unicode") + "\n")
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _add_object(root, obj):

@@ -9,7 +9,7 @@ from utils.errors import UserError
 
 from importers.labelled import Counts, Export, LabelledImage, LabelledObject
 from importers.shapes import box_of_points
-from importers.tree import Tree, split_of
+from importers.tree import SPLITS, Tree, split_of_image
 
 NAMES = "YOLO"
 LISTS = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
@@ -39,10 +39,15 @@ def read(tree: Tree, files: list[str]) -> Export:
                         "the classes; add classes.txt, with one name a line in the order of the class numbers")
     names = _class_names(tree, named_in)
     export.classes = list(names.values())
+    description = _description(tree, named_in)
+    splits = listed_splits(tree, named_in, description)
+    keypoints = _keypoint_numbers(description, named_in)
+    if keypoints:
+        export.remarks.append(f"kpt_shape in {named_in}: keypoints are left out, boxes are read")
     labels = {_image_of(tree, file): file for file in files}
     for image in tree.images:
-        objects = _read_labels(tree, image, labels.get(image), names, export.problems, counts)
-        export.images.append(LabelledImage(tree.path(image), objects, split_of(image)))
+        objects = _read_labels(tree, image, labels.get(image), (names, keypoints), export.problems, counts)
+        export.images.append(LabelledImage(tree.path(image), objects, splits.get(image) or split_of_image(image)))
     without = len(tree.images) - len(labels)
     if without:
         export.remarks.append(f"{without} images have no label file and count as images without objects")
@@ -50,7 +55,7 @@ def read(tree: Tree, files: list[str]) -> Export:
     return export
 
 
-def _read_labels(tree, image, file, names, problems, counts):
+def _read_labels(tree, image, file, layout, problems, counts):
     if file is None:
         return []
     try:
@@ -63,7 +68,7 @@ def _read_labels(tree, image, file, names, problems, counts):
     for number, line in enumerate(lines, start=1):
         where = f"{file}, line {number}"
         try:
-            label, box = _parse_line(line, names, counts)
+            label, box = _parse_line(line, *layout, counts)
         except ValueError as e:
             problems.append(f"{where}: {e}, got {line[:60]!r}")
             continue
@@ -72,13 +77,17 @@ def _read_labels(tree, image, file, names, problems, counts):
     return objects
 
 
-def _parse_line(line, names, counts):
-    """(class name, box in fractions) of a line."""
+def _parse_line(line, names, keypoints, counts):
+    """(class name, box in fractions) of a line; keypoints: how many numbers after the box are those of keypoints."""
     words = line.split()
     try:
         numbers = [float(word) for word in words]
     except ValueError:
         raise ValueError("expected numbers: class x y width height") from None
+    if keypoints:
+        if len(numbers) != 5 + keypoints:
+            raise ValueError(f"expected class x y width height and {keypoints} numbers of keypoints, as kpt_shape says")
+        numbers = numbers[:5]
     is_polygon = len(numbers) >= 7 and len(numbers) % 2 == 1
     if len(numbers) not in (5, 6) and not is_polygon:
         raise ValueError("expected class x y width height, or a polygon: class x1 y1 x2 y2 ...")
@@ -113,12 +122,52 @@ def _class_names(tree, file):
     """{class number: name} of a data.yaml or of a list."""
     if not file.endswith((".yaml", ".yml")):
         return dict(enumerate(read_lines(tree.path(file))))
-    names = _load_yaml(tree, file)["names"]
+    names = _description(tree, file)["names"]
     pairs = names.items() if isinstance(names, dict) else enumerate(names if isinstance(names, list) else [])
     found = {number: str(name) for number, name in pairs if isinstance(number, int)}
     if not found:
         raise UserError(f"{file}: names is {names!r:.60}; expected a list of class names")
     return dict(sorted(found.items()))
+
+
+def _description(tree, file):
+    """The content of a data.yaml; {} of a list of classes."""
+    return _load_yaml(tree, file) if file.endswith((".yaml", ".yml")) else {}
+
+
+def _keypoint_numbers(description, file):
+    """How many numbers of keypoints stand in a line: kpt_shape [keypoints, numbers of each]; 0 without."""
+    shape = description.get("kpt_shape", [0, 0])
+    if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(number, int) for number in shape)):
+        raise UserError(f"{file}: kpt_shape is {shape!r:.60}; expected [number of keypoints, 2 or 3]")
+    return shape[0] * shape[1]
+
+
+def listed_splits(tree: Tree, file: str, description: dict) -> dict[str, str]:
+    """{image: split} of the folders of images, or lists of them, that a data.yaml gives as train, val and test.
+
+    Paths that are not in the folder are left out: exports name those of the machine that trained.
+    """
+    root = os.path.join(os.path.dirname(file), str(description.get("path") or ""))
+    splits = {}
+    for key in [key for key in SPLITS if key in description]:     # an image in two of them is tested
+        paths = description[key] if isinstance(description[key], list) else [description[key]]
+        for path in paths:
+            if isinstance(path, str):
+                splits.update(dict.fromkeys(_images_below(tree, file, root, path), SPLITS[key]))
+    return splits
+
+
+def _images_below(tree, file, root, path):
+    """The images in a folder or in a list."""
+    for base in (root, os.path.dirname(file), ""):
+        place = os.path.normpath(os.path.join(base, path)).replace(os.sep, "/")
+        if place.endswith(".txt") and place in tree.files:
+            return [tree.find_image(line, place) for line in read_lines(tree.path(place))]
+        found = [image for image in tree.images if image.startswith(f"{place}/")]
+        if found:
+            return found
+    return []
 
 
 def _load_yaml(tree, file):

@@ -70,6 +70,23 @@ def scatter(series, x_label, y_label):
         return svg_element(axes.figure, f"{y_label} against {x_label}")
 
 
+def histogram(series, edges, x_label, y_label, log=False, marks=()):
+    """Outlines of bars over `edges` (B + 1,).
+
+    series: [(heights (B,), look)].  log: of the x axis.  marks: [(x, text)], upright lines.
+    """
+    highest = max([0, *(max(heights) for heights, _ in series)])
+    with page_style():
+        axes = _make_axes(520, 240, (edges[0], edges[-1]), (0, highest * 1.1 or 1), "x" if log else "")
+        _name_axes(axes, x_label, y_label)
+        for x, text in marks:
+            _line(axes, [x, x], [0, highest * 1.1 or 1], "dim", linewidth=1)
+            axes.annotate(printable(text), (x, highest * 1.1 or 1), (4, -4), textcoords="offset points", va="top")
+        for heights, look in series:
+            _line(axes, np.repeat(edges, 2), np.concatenate([[0], np.repeat(heights, 2), [0]]), look)
+        return svg_element(axes.figure, f"{y_label} over {x_label}")
+
+
 def stacked_bar(parts):
     """One bar of the whole width, as HTML.
 

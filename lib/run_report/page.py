@@ -22,7 +22,11 @@ def make_page(analysis, num_crops):
                 ("detections", "Detections", found.detections(analysis.judged, num_crops)),
                 ("rois", "Hard RoIs", _rois(analysis, num_crops)),
                 ("settings", "Settings", tables.settings(runs))]
-    title = " and ".join(run.name for run in runs)
+    return html_page(" and ".join(run.name for run in runs), sections)
+
+
+def html_page(title, sections):
+    """A page of sections [(id, heading, HTML)] as text; title: as plain text."""
     return PAGE % {"title": escape(title), "style": STYLE_SHEET,
                    "nav": "".join('<a href="#%s">%s</a>' % section[:2] for section in sections),
                    "sections": "".join('<section id="%s"><h2>%s</h2>%s</section>' % section for section in sections)}

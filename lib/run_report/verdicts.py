@@ -34,17 +34,24 @@ class Verdicts:
     found: list
 
 
-def load_truth(name):
-    """The imdb called `name`, and its Truths."""
-    imdb = load_imdb(name)
+def load_truth(name, inds=None):
+    """The imdb called `name`, and its Truths; inds: of the images to take, which are known to be sound (all)."""
+    imdb = _load_images(name, inds)
     counted = imdb.gt_roidb()
     everything = counted
     if "use_diff" in imdb.config:
-        with_difficult = load_imdb(name)
+        with_difficult = _load_images(name, inds)
         with_difficult.config["use_diff"] = True
         everything = with_difficult.gt_roidb()
     return imdb, [Truth(entry["boxes"], entry["gt_classes"], crowd_rows(entry["gt_overlaps"]) | _not_in(entry, known))
                   for entry, known in zip(everything, counted)]
+
+
+def _load_images(name, inds):
+    imdb = load_imdb(name)
+    if inds is not None:
+        imdb.keep_images(inds)
+    return imdb
 
 
 def judge(all_boxes, truths):

@@ -57,13 +57,17 @@ def known_identity(value):
     return value if isinstance(value, dict) and PARTS <= value.keys() else None
 
 
+def _folded(names):
+    return [name.lower() for name in names]
+
+
 def differences(this, other, ignore=()):
     """The differences of two identities: a list of texts about `other`; [] if they belong to one run.
 
     ignore: parts that may differ.  Processes and iter_size may change if an iteration has as many minibatches.
     """
     found = [WHAT[part] for part in WHAT if part not in ignore and this[part] != other[part]]
-    if None not in (this["classes"], other["classes"]) and this["classes"] != other["classes"]:
+    if None not in (this["classes"], other["classes"]) and _folded(this["classes"]) != _folded(other["classes"]):
         found.append(f"its classes are {' '.join(other['classes'])}, not {' '.join(this['classes'])}")
     if "seed" not in ignore and this["seed"] != other["seed"]:
         found.append(f"its seed is {other['seed']}, not {this['seed']}")

@@ -88,6 +88,11 @@ def device_name():
     return caffe.device_name() if hasattr(caffe, "device_name") else None
 
 
+def peak_device_memory():
+    """The most memory taken on the GPU, bytes; None in CPU mode, and where caffe does not tell."""
+    return caffe.peak_device_memory() if hasattr(caffe, "peak_device_memory") else None
+
+
 def version():
     """caffe's; None where it does not tell."""
     return getattr(caffe, "__version__", None)

@@ -38,8 +38,8 @@ class Interrupted(TransferError):
 def fetch(urls, path, checksum=""):
     """Make the file `path` from the first of `urls` that delivers it with the right checksum.
 
-    checksum: 'md5:<hex>' or 'sha256:<hex>' (or its first digits); '' = not known. What has come so far waits in
-    `path`.part, also for the next run; a whole file with another checksum is kept as `path`.bad.
+    checksum: 'md5:<hex>', 'sha256:<hex>' or 'sha384:<hex>' (or its first digits); '' = not known. What has come so far
+    waits in `path`.part, also for the next run; a whole file with another checksum is kept as `path`.bad.
     Raises NotFetched; UserError where the disk is full or another run writes the same file.
     """
     failures = []

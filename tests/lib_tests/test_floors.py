@@ -105,9 +105,9 @@ def imported_names(path):
 
 
 def test_a_fork_may_have_its_own_file_in_place_of_ours():
-    """Nobody needs more of such a file than the original's names; only tools/demo.py runs on our own test.py alone."""
+    """Nobody needs more of such a file than the original's names; only tools/demo.py and detect.py run on our own test.py alone."""
     paths = [path for path in [*sources().values(), *(ROOT / "tools").glob("*.py")] if path.suffix == ".py"]
-    wanted = {(module, name) for path in paths if path.name != "demo.py" for module, name in imported_names(path)
+    wanted = {(module, name) for path in paths if path.name != "_detector.py" for module, name in imported_names(path)
               if module in UPSTREAM.keys() - NOT_REPLACED}
     assert len(wanted) > 20 and {(module, name) for module, name in wanted if name not in UPSTREAM[module].split()} == set()
 

@@ -12,7 +12,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-PRELOAD = "cv2", "scipy.io", "scipy.sparse", "matplotlib", "yaml", "caffe", "tensorboard.summary.writer.event_file_writer"
+PRELOAD = "cv2", "scipy.io", "scipy.sparse", "matplotlib.backends.backend_svg", "yaml", "caffe", "tensorboard.summary.writer.event_file_writer"
 
 
 class ToolServer:

@@ -159,3 +159,81 @@ def test_names_that_repeat_in_splits_stay_apart(imported, tmp_path):
     result, out = imported(folder)
     assert result.returncode == 0, result.stderr
     assert {name: len(objects) for name, objects in boxes_by_name(out)[0].items()} == {"train_a": 2, "test_a": 2}
+
+
+def sets_of(imported, folder, *flags):
+    """({image: set}, what was printed) of an import."""
+    result, out = imported(folder, *flags)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return boxes_by_name(out)[1], result.stdout
+
+
+def in_test(sets):
+    return sorted(name for name, of_image in sets.items() if of_image == "test")
+
+
+def test_sets_of_voc_are_used_and_other_images_left_out(export, imported):
+    folder = export(exports.voc_with_sets)
+    names = folder / "ImageSets" / "Main" / "train.txt"
+    names.write_text("\n".join(names.read_text().splitlines()[1:]))
+    sets, said = sets_of(imported, folder)
+    assert "cell 0" not in sets and len(sets) == 7 and in_test(sets) == ["cell 6", "cell 7"]
+    assert "1 annotations are in no set of ImageSets/Main/ and are left out" in said
+
+
+def test_coco_files_called_trainval_and_test(export, imported):
+    def writer(folder, images):
+        exports.write_images(folder / "images", images)
+        names = list(images)
+        for split, part in (("trainval", names[:6]), ("test", names[6:])):
+            exports.write_json(folder / f"{split}.json", exports.coco_tree({name: images[name] for name in part}))
+    assert in_test(sets_of(imported, export(writer))[0]) == ["cell 6", "cell 7"]
+
+
+@pytest.mark.parametrize("folders, names, expected, rule", [
+    (["train", "test", "", ""], ["a", "b", "c", "d"], ["b"], "train and images of no split train, its test tests"),
+    (["", "", "", ""], ["train_1", "test_1", "train_2", "test_2"], ["test_1", "test_2"], "its test tests"),
+    (["", "", "", ""], ["test_1", "street", "corner", "yard"], None, "drawn with seed"),
+    (["val", "val", "val", "val"], ["a", "b", "c", "d"], None, "drawn with seed"),
+], ids=["some in folders", "all by name", "one called test", "one split"])
+def test_splits_by_folders_and_names(export, imported, folders, names, expected, rule):
+    def writer(folder, images):
+        for place, name in zip(folders, names):
+            exports.labelme(folder / place, {name: images["cell 1"]})
+    sets, said = sets_of(imported, export(writer))
+    assert rule in said and (in_test(sets) == expected if expected else len(sets) == 4 and len(in_test(sets)) == 1)
+
+
+@pytest.mark.parametrize("train, test", [("one", "two"), ("lists/a.txt", ["lists/b.txt"])], ids=["folders", "lists"])
+def test_yolo_splits_of_the_yaml(export, imported, train, test):
+    def writer(folder, images):
+        for place, part in (("one", ["cell 1", "cell 2"]), ("two", ["cell 3"])):
+            exports.write_images(folder / place, part)
+            for name in part:
+                (folder / place / (name + ".txt")).write_text(exports.yolo_line(*images[name][0]))
+        (folder / "lists").mkdir()
+        (folder / "lists" / "a.txt").write_text("./one/cell 1.jpg\n/on/another/machine/one/cell 2.jpg\n")
+        (folder / "lists" / "b.txt").write_text("../two/cell 3.jpg\n")
+        (folder / "data.yaml").write_text(f"path: ../datasets/cells\ntrain: {train}\ntest: {test}\nnames: {exports.CLASSES}\n")
+    sets, said = sets_of(imported, export(writer))
+    assert in_test(sets) == ["cell 3"] and "its test tests" in said
+
+
+def test_yolo_keypoints_are_no_polygon(export, imported):
+    def pose_line(label, box):
+        return exports.yolo_line(label, box).rstrip() + " 0.9 0.9 2" * 4 + "\n"       # 17 numbers, as a polygon may have
+    folder = export(lambda folder, images: exports.roboflow_yolo(folder, images, pose_line))
+    yaml = folder / "data.yaml"
+    yaml.write_text(yaml.read_text() + "kpt_shape: [4, 3]\n")
+    result, out = imported(folder)
+    assert result.returncode == 0 and "keypoints are left out" in result.stdout
+    assert boxes_by_name(out)[0]["cell 1"][0] == ("Red Cell", [9, 12, 48, 59])
+    yaml.write_text(yaml.read_text().replace("[4, 3]", "[3, 3]"))
+    assert_error(imported(folder, "--out", str(out) + "2")[0], "9 numbers of keypoints")
+
+
+def test_cut_off_image_is_named(export, imported):
+    folder = export(exports.coco)
+    image = folder / "images" / "cell 1.jpg"
+    image.write_bytes(image.read_bytes()[:-900])
+    assert_error(imported(folder)[0], "cell 1.jpg", "cut off")

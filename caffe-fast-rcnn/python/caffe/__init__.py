@@ -8,6 +8,7 @@ from .common import (
     TRAIN,
     CaffeError,
     device_name,
+    peak_device_memory,
     precision,
     set_deterministic,
     set_device,
@@ -44,7 +45,7 @@ __all__ = [
     "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CaffeError", "Classifier", "Detector", "Layer",
     "LostProcess", "NCCL", "NesterovSolver", "Net", "NetSpec", "RMSPropSolver", "SGDSolver", "TEST", "TRAIN", "Timer",
     "device_name", "get_solver", "has_nccl", "init_log", "io", "keep_freed_memory", "layer_type_list", "layer_types",
-    "layers", "log", "params", "precision", "proto", "set_deterministic", "set_device", "set_log_level",
-    "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed", "set_solver_count",
-    "set_solver_rank", "solver_count", "solver_rank", "to_proto",
+    "layers", "log", "params", "peak_device_memory", "precision", "proto", "set_deterministic", "set_device",
+    "set_log_level", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_precision", "set_random_seed",
+    "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
 ]

@@ -104,6 +104,13 @@ def device_name():
     return _cpu_name()
 
 
+def peak_device_memory():
+    """The most memory that blobs have taken on the GPU, bytes; None in CPU mode."""
+    if _State.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(_State.device)
+    return None
+
+
 @functools.cache
 def _cpu_name():
     try:
