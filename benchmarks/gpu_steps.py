@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Everything that only a CUDA device can show, in steps of minutes: make gpu PY=python3.
 
-    python3 benchmarks/gpu_steps.py                     # all steps that have no record yet
+    python3 benchmarks/gpu_steps.py                     # all steps that have not succeeded yet
     python3 benchmarks/gpu_steps.py --steps tests speed # these, again
     python3 benchmarks/gpu_steps.py --list              # what they are
 
-A step writes output/gpu/STEP.log (its output) and STEP.json (its exit status and seconds).  A step with a record is
+A step writes output/gpu/STEP.log (its output) and STEP.json (its exit status and seconds).  A step that succeeded is
 done: a session that was cut goes on with the next one.
 """
 import argparse
@@ -30,39 +30,38 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--dur
 TRAINING = {"images": 64, "proposals": 2000, "iterations": 120}
 
 
-def _tests(out):
+def _tests(out, scratch):
     return [[*PYTEST, "tests/gpu", "tests/caffe_tests/test_triton_kernels.py", "-k", "not true_net"]]
 
 
-def _speed(out):
+def _speed(out, scratch):
     command = [sys.executable, "benchmarks/gpu.py", "--nets", "VGG16", "--out", str(out / "gpu.json"), "--precisions"]
     return [[*command, name] for name in ("bf16", "tf32", "float32")]
 
 
-def _trace(out):
+def _trace(out, scratch):
     return [[sys.executable, "benchmarks/gpu_trace.py", "--out", str(out / "gpu_trace.json")]]
 
 
-def _true_nets(out):
+def _true_nets(out, scratch):
     return [[*PYTEST, "tests/gpu", "-k", "true_net"]]
 
 
-def _training(out):
+def _training(out, scratch):
     from _voc_folder import write_voc_folder  # which needs NEEDED
-    folder = Path(tempfile.mkdtemp(prefix="made_images", dir=out))
-    imdb = write_voc_folder(folder / "voc", TRAINING["images"], TRAINING["proposals"])
+    imdb = write_voc_folder(scratch / "voc", TRAINING["images"], TRAINING["proposals"])
     solver = ROOT / "models" / "pascal_voc" / "VGG16" / "fast_rcnn_ohem" / "solver.prototxt"
     return [[sys.executable, "tools/train_net.py", "--gpu", "0", "--solver", str(solver), "--imdb", imdb, "--overwrite",
              "--iters", str(TRAINING["iterations"]), "--precision", "bf16",
              "--cfg", "experiments/cfgs/fast_rcnn_ohem.yml", "--set", "EXP_DIR", "gpu_steps"]]
 
 
-def _sanitizer(out):
+def _sanitizer(out, scratch):
     return [["compute-sanitizer", "--error-exitcode", "9", *PYTEST, "tests/caffe_tests/test_triton_kernels.py"]]
 
 
 STEPS = {"tests": ("the region kernels; every layer, a tiny net's OHEM step and the tools on GPU and CPU", _tests),
-         "speed": ("benchmarks/gpu.py: VGG16 in bf16, tf32 and float32, beside plain PyTorch and torchvision", _speed),
+         "speed": ("benchmarks/gpu.py: VGG16 in bf16, tf32 and float32, next to plain PyTorch and torchvision", _speed),
          "trace": ("benchmarks/gpu_trace.py: the kernels that take the time, the longest waits", _trace),
          "true_nets": ("an OHEM step of VGG_CNN_M_1024 and VGG16 on GPU and CPU", _true_nets),
          "training": ("tools/train_net.py with VGG16 on made images: seconds an iteration, wait for data", _training),
@@ -101,13 +100,19 @@ def check_modules():
         print(f"without {'; '.join(absent)}")
 
 
+def is_done(out, name):
+    """Whether a step has a record of success in the folder `out`."""
+    record = out / f"{name}.json"
+    return record.exists() and json.loads(record.read_text(encoding="utf-8"))["status"] == 0
+
+
 def run_step(name, out, limit):
     """Run a step's commands one after another; returns its record."""
     log = out / f"{name}.log"
     start = time.monotonic()
     status = 0
-    with open(log, "w", encoding="utf-8") as f:
-        for command in STEPS[name][1](out):
+    with open(log, "w", encoding="utf-8") as f, tempfile.TemporaryDirectory() as scratch:
+        for command in STEPS[name][1](out, Path(scratch)):
             print("+ " + " ".join(command), file=f, flush=True)
             status = max(status, _run(command, f, start + limit - time.monotonic()))
     record = {"step": name, "status": status, "seconds": round(time.monotonic() - start, 1)}
@@ -136,7 +141,7 @@ def main():
     check_modules()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    names = args.steps or [name for name in STEPS if not (out / f"{name}.json").exists()]
+    names = args.steps or [name for name in STEPS if not is_done(out, name)]
     records = []
     for name in names:
         print(f"{name}: {STEPS[name][0]} ...", flush=True)

@@ -243,7 +243,7 @@ ROWS_OF_BAD, LIST_OF_BAD, WINDOWS_OF_BAD = ROWS % ("bad.txt", ""), LIST % ("bad.
 MISTAKES = {
     # Data
     "no source": (None, DB.replace('source: "small_lmdb"', "") % "", "data_param has no source; expected the folder of an LMDB"),
-    "no folder": (lambda: shutil.rmtree("small_lmdb"), DB % "", "source small_lmdb: there is no such folder; make the LMDB with caffe convert_imageset"),
+    "no folder": (lambda: shutil.rmtree("small_lmdb"), DB % "", "source small_lmdb: this folder does not exist; make the LMDB with caffe convert_imageset"),
     "empty": (empty_lmdb, DB % "", "small_lmdb: holds no records"),
     "LevelDB": (leveldb, DB % "", "source small_lmdb is a LevelDB, which cannot be read; write an LMDB from the images with caffe convert_imageset"),
     "no backend": (None, DB.replace("backend: LMDB", "") % "", "the backend is LEVELDB, the default, which cannot be read; set backend: LMDB, which the source is"),

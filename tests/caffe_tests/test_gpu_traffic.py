@@ -1,7 +1,7 @@
 """What one OHEM iteration of VGG16 moves through a GPU's memory, and in how many operations, counted without a GPU.
 
 The net runs on PyTorch's "meta" device, whose tensors have no numbers.  Every operation counts with the tensors it reads
-and writes; our kernels count with what they are given.  docs/gpu.md has the table of it, beside measured times.
+and writes; our kernels count with what they are given.  docs/gpu.md has the table of it, with measured times.
 """
 from collections import Counter
 

@@ -9,7 +9,14 @@ import caffe
 import numpy as np
 import pytest
 from caffe.gradient_buckets import make_buckets
-from support.parallel_solver import ITERS, make_solver, say_who_is_left, train_rank, weights
+from support.parallel_solver import (
+    ITERS,
+    make_solver,
+    products_after_a_broadcast,
+    say_who_is_left,
+    train_rank,
+    weights,
+)
 from support.ranks import run_ranks
 
 
@@ -32,6 +39,11 @@ def test_many_processes_equal_one_with_as_many_passes(tmp_path, capfd, count, it
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     assert [sorted(path.name for path in (tmp_path / name).glob("*.caffemodel")) for name in ("rank0", "rank1")] == [
         ["snap_iter_2.caffemodel", "snap_iter_4.caffemodel"], []]
+
+
+def test_a_broadcast_leaves_no_rounded_copy_of_old_weights(tmp_path):
+    codes, said, log = run_ranks(2, products_after_a_broadcast, tmp_path)
+    assert codes == [0, 0] and said.split() == ["fresh", "fresh"], log
 
 
 def test_buckets_are_in_the_order_of_backward_and_leave_shared_parameters_to_the_end(tmp_path, monkeypatch):

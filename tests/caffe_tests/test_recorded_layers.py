@@ -1,43 +1,26 @@
 """Layers whose results by C++ Caffe 1.0 are recorded: tops, diffs of the inputs and of the parameters."""
-import os
-import subprocess
-from pathlib import Path
-
 import caffe
 import numpy as np
 import pytest
 from support.net_case import run
+from support.recorded import recorded, recorded_and_new
 from support.recorded_layers import cases
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "caffe_1_0_layers.npz"
-SCRIPT = Path(__file__).parents[1] / "support" / "recorded_layers.py"
+REFERENCE = "caffe_1_0_layers.npz"
 CASES = cases()
-
-
-def recorded(name, file=REFERENCE):
-    """{key: array} of one case."""
-    with np.load(file) as arrays:
-        return {key.partition("|")[2]: arrays[key] for key in arrays if key.partition("|")[0] == name}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_caffe(name):
-    want, got = recorded(name), run(caffe, CASES[name])
+    want, got = recorded(REFERENCE, name), run(caffe, CASES[name])
     assert sorted(got) == sorted(want)
     for key, array in want.items():
         np.testing.assert_allclose(got[key], array, rtol=1e-4, atol=2e-6, err_msg=key)
 
 
 def test_the_file_is_what_caffe_gives(tmp_path):
-    python = os.environ.get("CAFFE_PYTHON")
-    if not python:
-        pytest.skip("CAFFE_PYTHON is not set; name a Python whose `caffe` is the C++ one")
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([python, SCRIPT, tmp_path / "now.npz"], check=True, env=env, cwd=tmp_path)
-    with np.load(REFERENCE) as old, np.load(tmp_path / "now.npz") as new:
-        assert sorted(old) == sorted(new)
-        for key in old:
-            np.testing.assert_allclose(new[key], old[key], rtol=1e-5, atol=1e-6, err_msg=key)
+    for key, old, new in recorded_and_new(REFERENCE, "recorded_layers.py", tmp_path):
+        np.testing.assert_allclose(new, old, rtol=1e-5, atol=1e-6, err_msg=key)
 
 
 def test_infogain_of_the_issue():

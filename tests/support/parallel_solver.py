@@ -121,3 +121,20 @@ def say_who_is_left():
     except caffe.LostProcess as e:
         print(nccl.rank, e.first_left, e)
         os._exit(7 if time.monotonic() - start < 20 else 8)
+
+
+def products_after_a_broadcast(folder):
+    """As on a GPU in bf16: copies that were rounded before weights arrive are not used after it; prints "fresh"."""
+    from caffe import common
+    from caffe.kernels import rounding
+    rounding.on_gpu = lambda tensor: True
+    common.native_bf16 = lambda: True
+    caffe.set_precision("bf16")
+    solver = make_solver(Path(folder, "rank%d" % caffe.solver_rank()), 1)
+    parameters = [blob.tensor for blob in solver.net.learnable_params]
+    for tensor in parameters:
+        tensor.fill_(1 + caffe.solver_rank())
+        rounding.keep_rounded(tensor)
+    caffe.NCCL(solver, os.environ["UID_OF_RUN"]).bcast()
+    if all((rounding.rounded(tensor) == 1).all() for tensor in parameters):
+        print("fresh")

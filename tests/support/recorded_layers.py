@@ -51,7 +51,7 @@ LAYERS = {
     "Flatten of no axis, from behind": ("Flatten", "flatten_param { axis: -1 end_axis: 1 }", [("x", "2 3 4", NORMAL)], 1, 1),
 }
 
-# The same behind a layer that learns: C++ Caffe ends the process where force_backward reaches these bottoms.
+# The same after a layer that learns: C++ Caffe ends the process where force_backward reaches these bottoms.
 BELOW = ('layer { name: "below" type: "Power" bottom: "x0" top: "b" } '
          'layer { name: "x" type: "Scale" bottom: "b" top: "x" scale_param { axis: 0 num_axes: -1 } } ')
 LEARNT = {

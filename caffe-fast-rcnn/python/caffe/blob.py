@@ -142,7 +142,7 @@ class Blob:
         return self._diff_array().mutable_tensor(self._shape)
 
     def add_diff(self, value, is_new=False):
-        """Accumulate into the diff (what backward does for parameters); is_new: nobody else uses the tensor `value`."""
+        """Accumulate into the diff (what backward does for parameters); is_new: no other code uses `value`."""
         value = value if value.shape == self._shape else value.reshape(self._shape)
         if self.has_diff:
             self.mutable_diff_tensor().add_(value)

@@ -91,7 +91,9 @@ class NCCL:
         if self.count > 1:
             with self._in_touch(), torch.no_grad():
                 for blob in self._solver.net.learnable_params:
-                    self._wait(dist.broadcast(blob.mutable_tensor(), 0, async_op=True))
+                    weights = blob.mutable_tensor()
+                    self._wait(dist.broadcast(weights, 0, async_op=True))
+                    torch.autograd.graph.increment_version(weights)     # which broadcast leaves as it was
 
     def on_start(self):
         """An iteration begins."""

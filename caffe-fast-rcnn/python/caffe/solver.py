@@ -308,7 +308,7 @@ class Solver:
         nets = [self.net, *self.test_nets]
         layer = nets[number].layer_dict.get(name) if number < len(nets) else None
         if layer is None or not layer.data_position():
-            log("solver.cpp:479", "The state has a position for layer %s of %s, which is no data layer now" % (
+            log("solver.cpp:479", "The state has a position for layer %s of %s, which is not a data layer with data" % (
                 name, "test net #%d" % (number - 1) if number else "the train net"), "W")
             return
         layer.set_data_position(numbers)

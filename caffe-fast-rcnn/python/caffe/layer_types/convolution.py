@@ -170,14 +170,14 @@ class Im2col(Layer):
     layer { name: "cols" type: "Im2col" bottom: "data" top: "cols" convolution_param { kernel_size: 3 pad: 1 } }
 
     bottom (N, C, H, W) -> top (N, C kernel_h kernel_w, H', W'); channel (c kernel_h + y) kernel_w + x.
-    Any number of spatial axes, at least one, stands behind `axis` (the channels).
+    Any number of spatial axes, at least one, follows `axis` (the channels).
     """
 
     def setup(self, bottom, top):
         self.axis = self.canonical_axis(self.layer_param.convolution_param.axis, len(bottom[0].shape))
         axes = len(bottom[0].shape) - self.axis - 1
         if axes < 1:
-            self.fail("bottom %s has no spatial axis behind axis %d" % (bottom[0].shape, self.axis))
+            self.fail("bottom %s has no spatial axis after axis %d" % (bottom[0].shape, self.axis))
         self.geometry = _Geometry(self, axes)
 
     def reshape(self, bottom, top):

@@ -47,7 +47,7 @@ class DataLayer(PrefetchingLayer):
         if not param.source:
             self.fail("data_param has no source; expected the folder of an LMDB")
         if not os.path.exists(param.source):
-            self.fail("source %s: there is no such folder; make the LMDB with caffe convert_imageset" % param.source)
+            self.fail("source %s: this folder does not exist; make the LMDB with caffe convert_imageset" % param.source)
         if holds[1] and not holds[0]:
             self.fail("source %s %s" % (param.source, _LEVELDB))
         if param.backend != caffe_pb2.DataParameter.LMDB:

@@ -160,7 +160,7 @@ class Pooling(Layer):
 
 
 def _lengths(pad, stride, window, size, count, like):
-    """The lengths of `count` windows along one axis, cut off behind the padding; below 1 where they begin there."""
+    """The lengths of `count` windows along one axis, cut off after the padding; below 1 where they begin there."""
     start = torch.arange(count, dtype=like.dtype, device=like.device) * stride - pad
     return (start + window).clamp(max=size + pad) - start
 

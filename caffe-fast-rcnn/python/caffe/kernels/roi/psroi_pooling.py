@@ -42,11 +42,12 @@ def psroi_pooling_backward(top_diff, rois, features_shape, spatial_scale):
     output_dim, group_size = top_diff.shape[1:3]
     shape = (num, group_size ** 2, height, width, output_dim)
     by_bin = real(top_diff.detach()).flatten(2).permute(0, 2, 1).contiguous()         # (R, G*G, D)
-    diff = torch.zeros(shape, dtype=by_bin.dtype, device=top_diff.device)
     if on_gpu(top_diff):
         from . import psroi_pooling_triton
+        diff = torch.empty(shape, dtype=by_bin.dtype, device=top_diff.device)
         psroi_pooling_triton.backward(by_bin, real(rois.detach()).contiguous(), spatial_scale, diff)
     else:
+        diff = torch.zeros(shape, dtype=by_bin.dtype)
         bins = _checked_bins(rois, num, height, width, group_size, spatial_scale)
         psroi_pooling_cpu.backward(*map(_numpy, (by_bin, *bins, diff)), torch.get_num_threads())
     return diff.permute(0, 4, 1, 2, 3).reshape(features_shape).to(top_diff.dtype)

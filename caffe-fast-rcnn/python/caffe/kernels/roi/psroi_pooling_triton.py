@@ -1,4 +1,4 @@
-"""Position-sensitive RoI average pooling on a GPU: the Triton kernels beside psroi_pooling_cpu.pyx.
+"""Position-sensitive RoI average pooling on a GPU: the Triton kernels, next to psroi_pooling_cpu.pyx for the CPU.
 
 The layouts are those of the CPU kernel, and the sums have its order: the numbers are the same to the last bit.
 backward gathers, one program a bin's cell of the map, and so is the same in every run: it looks at the RoIs in chunks,

@@ -1,7 +1,7 @@
-"""RoI max pooling on a GPU: the Triton kernels beside roi_pooling_cpu.pyx, with its numbers, ties and argmax.
+"""RoI max pooling on a GPU: the Triton kernels, with the numbers, ties and argmax of roi_pooling_cpu.pyx.
 
-Features are read channels-last, one program a row of bins and block of channels, so that a warp's loads lie side by
-side, and so do its stores.
+Features are read channels-last, one program a row of bins and block of channels, so that the loads of a warp are
+adjacent in memory, and so are its stores.
 backward gathers: one program a cell of the map visits the RoIs in order.  So its sums need no atomic additions, are the
 same in every run, and the same as the CPU kernel's to the last bit.
 Nothing here waits for the GPU: a bad RoI, which the CPU names in an error, gives nan.
