@@ -3,13 +3,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from datasets.own_folders import OWN
 from training.start_weights import weights_remedy
 from utils.errors import UserError
 
 from experiments.plan import ROOT, Options, plan
 from experiments.tables import read_settings
 
-OWN = ("voc:", "coco:", "imdb:")
+NAMES = (*OWN, "imdb:")       # how other data sets than folders begin
 READY = ("ImageSets/Main/trainval.txt", "ImageSets/Main/test.txt")
 
 
@@ -19,7 +20,7 @@ def find_folder(method: str, dataset: str, variables: Mapping[str, str]) -> Path
     A relative path starts in the project's root, where the scripts run, or else in the folder where the user was
     (OLDPWD of `variables`).  UserError for a path that does not exist.
     """
-    if dataset.startswith(OWN) or dataset in read_settings(method):
+    if dataset.startswith(NAMES) or dataset in read_settings(method):
         return None
     given = Path(dataset).expanduser()
     places = [ROOT / given, Path(variables.get("OLDPWD", ROOT)) / given]
