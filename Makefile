@@ -31,7 +31,7 @@ DEMO_INPUTS = data/digits/settings.json $(DIGITNET) $(wildcard models/digits/Dig
 # Names of any alphabet, also where the locale is C.
 export PYTHONUTF8 := 1
 
-.PHONY: help setup build test test-gpu gpu gpu-voc bench results matrix lint demo clean distclean
+.PHONY: help setup build test test-others test-tools test-gpu gpu gpu-voc bench results matrix lint demo clean distclean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -49,8 +49,18 @@ build: setup
 	@$(MAKE) --no-print-directory -C caffe-fast-rcnn PYTHON=../$(PY)
 	@$(MAKE) --no-print-directory -C lib PYTHON=../$(PY)
 
+# Two processes at once: the second runs most tests of the tools, and prints its output when it ends.
+TOOL_TESTS := $(wildcard tests/tools_tests/test_[f-z]*.py)
+
 test: build
-	$(PY) -m pytest
+	@$(MAKE) --no-print-directory --keep-going -j2 test-others test-tools
+
+test-others:
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(addprefix --ignore=,$(TOOL_TESTS))
+
+test-tools:
+	@output=$$(mktemp); trap 'rm -f "$$output"' EXIT; \
+	  OMP_NUM_THREADS=1 $(PY) -m pytest $(TOOL_TESTS) > "$$output" 2>&1; status=$$?; cat "$$output"; exit $$status
 
 test-gpu: build
 	@$(PY) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "error: make test-gpu: PyTorch %s finds no CUDA device; it needs one and a CUDA build of PyTorch" % torch.__version__)'
