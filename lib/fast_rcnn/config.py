@@ -56,6 +56,8 @@ cfg.TRAIN.OHEM_NMS_PER_CLASS = True  # NMS within each (image, label); False, th
 cfg.TRAIN.OHEM_PER_IMAGE = False     # the hardest of all images together; True, the paper's: as many of each image
 # (ours) iterations of plain sampling before mining, in a net with an RPN
 cfg.TRAIN.OHEM_WARMUP_ITERS = ranged(0, '0 or more')
+# (ours) keep the losses of each object and of background that is mined, for tools/find_label_errors.py, in the states
+cfg.TRAIN.LOSS_LEDGER = True
 
 # Region proposal network
 cfg.TRAIN.HAS_RPN = False

@@ -132,6 +132,11 @@ def annotator(net_param):
     return next((layer for layer in net_param.layer if layer.type == "BoxAnnotatorOHEM"), None)
 
 
+def roi_scores(net_param):
+    """Name of the blob (R, C) with R-FCN's class scores, of which SoftmaxWithLossOHEM makes losses; None elsewhere."""
+    return next((layer.bottom[0] for layer in net_param.layer if layer.type == "SoftmaxWithLossOHEM"), None)
+
+
 def python_classes(net_param):
     """Names of the classes of the net's Python layers."""
     return [layer.python_param.layer for layer in net_param.layer if layer.type == "Python"]

@@ -14,13 +14,14 @@ from training.fitting import fit_solver, net_field, shorten_schedule, snapshot_p
 from training.folder_lock import only_training_in
 from training.forecast import Forecast
 from training.identity import identify, roidb_key
+from training.ledger_source import LedgerSource
 from training.log import DIVERGED_REMEDY, TrainingLog
 from training.mining_stats import MiningStats
 from training.own_layers import is_stateful, tell_no_statistics, tell_stateless, tell_unknown_mining
 from training.pretrained import load_pretrained
 from training.processes import agree_on_stop, seed_iteration, share_gradients
 from training.record import describe_run, read_record
-from training.resume import STATE, drop_other_states, load_resume, save_resume, stem_of
+from training.resume import STATE, drop_other_states, load_resume, read_ledger, save_resume, stem_of
 from training.run_folder import Run, begun, choose_state, drop_previous, record_folder
 from training.stop_signals import StopSignals
 from utils import caffe_extensions
@@ -31,7 +32,15 @@ from utils.progress import progress
 from fast_rcnn.class_names import write_class_names
 from fast_rcnn.config import cfg, check_cfg
 from fast_rcnn.finite import REMEDY, weights_not_finite
-from fast_rcnn.prototxt import annotator, find_bbox_pred, loss_blobs, own_choosers, python_classes, write_prototxt
+from fast_rcnn.prototxt import (
+    annotator,
+    find_bbox_pred,
+    loss_blobs,
+    own_choosers,
+    python_classes,
+    roi_scores,
+    write_prototxt,
+)
 
 # {type of a layer that chooses the hard RoIs: settings file in experiments/cfgs that goes with it}
 MINING_CFGS = {"OHEMDataLayer": "fast_rcnn_ohem", "BoxAnnotatorOHEM": "rfcn_end2end_ohem"}
@@ -134,6 +143,7 @@ class SolverWrapper:
             len(roidb), " in %d processes" % self._nccl.count if self._nccl.count > 1 else "", self.output_dir),
             flush=True)
         self._mining = MiningStats(self.solver.net, annotator(net_param))
+        self._ledger = self._make_ledger(net_param, roidb, resume)
         if cfg.TRAIN.USE_OHEM and not self._mining.is_told:
             tell_no_statistics()
         self._log = TrainingLog(os.path.join(self.output_dir, "metrics.csv"), self.solver_param.display,
@@ -173,6 +183,8 @@ class SolverWrapper:
         self.solver.step(1)
         self._ask_samplers()
         self._mining.add_iteration()
+        if self._ledger:
+            self._ledger.add_iteration()
         self._log.add(self.solver.iter, self.solver.net)
 
     @contextmanager
@@ -184,7 +196,7 @@ class SolverWrapper:
         except LostProcess as e:
             if self._nccl.rank != e.first_left or self.solver.iter == start:
                 raise
-            stem = self._write_snapshot()
+            stem = self._write_snapshot(self._ledger and self._ledger.ledger.arrays())
             if e.ranks:     # else others may be left that write too
                 drop_other_states(self.solver_param.snapshot_prefix, stem)
             raise LostProcess("%s; %d iterations are done, go on with --resume %s%s"
@@ -195,9 +207,10 @@ class SolverWrapper:
 
         The resume state of the snapshot before goes; its caffemodel stays.  Of several processes rank 0 writes.
         """
+        ledger = self._ledger.take(self._nccl) if self._ledger else None
         if self._nccl.rank:
             return self._stem() + ".caffemodel"
-        stem = self._write_snapshot()
+        stem = self._write_snapshot(ledger)
         drop_other_states(self.solver_param.snapshot_prefix, stem)
         print("Wrote snapshot to: %s.caffemodel" % stem, flush=True)
         return stem + ".caffemodel"
@@ -205,15 +218,18 @@ class SolverWrapper:
     def _stem(self):
         return "%s_iter_%d" % (self.solver_param.snapshot_prefix, self.solver.iter)
 
-    def _write_snapshot(self):
-        """Write the files of a snapshot after the last whole iteration; returns their common stem."""
+    def _write_snapshot(self, ledger):
+        """Write the files of a snapshot after the last whole iteration; returns their common stem.
+
+        ledger: arrays of the loss ledger, or None.
+        """
         self._require_finite_weights("training diverged: after iteration %d " % self.solver.iter, DIVERGED_REMEDY)
         if self._asked_at != self.solver.iter:      # a fork's own train_model
             self._ask_samplers()
         with self._unnormalized() as raw:
             self.solver.snapshot()
         write_class_names(self._stem() + ".caffemodel", self.classes)
-        save_resume(self._stem(), raw, self._sampler_states, self._seed, self._identity)
+        save_resume(self._stem(), raw, self._sampler_states, self._seed, self._identity, ledger)
         drop_previous(self.output_dir)
         return self._stem()
 
@@ -242,6 +258,17 @@ class SolverWrapper:
             raise UserError("the train net in %s/solver.prototxt has no layer that takes a roidb; its data layer must "
                             "be the Python layer roi_data_layer.layer.RoIDataLayer" % self.output_dir)
         return layers
+
+    def _make_ledger(self, net_param, roidb, resume):
+        """The LedgerSource of this training, or None where the settings or the net have none."""
+        mines, net = annotator(net_param), self.solver.net
+        if not (cfg.TRAIN.LOSS_LEDGER and LedgerSource.fits(net, mines)):
+            return None
+        source = LedgerSource(net, roidb, mines, roi_scores(net_param))
+        arrays = read_ledger(resume) if resume is not None and self._nccl.rank == 0 else {}
+        if arrays:
+            source.ledger.restore(arrays)
+        return source
 
     def _feed(self, roidb, chosen):
         """Hand the roidb to the data layers for which chosen(layer)."""

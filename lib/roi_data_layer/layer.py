@@ -8,7 +8,7 @@ from utils.python_layer import put, read_params
 
 from roi_data_layer import settings
 from roi_data_layer.blobs import Drawn, draw_all, draw_rpn, draw_sampled, gt_rois, make_blobs
-from roi_data_layer.ohem import Mined, hard_roi_inds, roi_losses
+from roi_data_layer.ohem import Mined, Pass, hard_roi_inds, roi_losses
 from roi_data_layer.own_minibatch import own_function
 from roi_data_layer.prefetch import Prefetch
 from roi_data_layer.sampler import ImageSampler
@@ -31,12 +31,14 @@ class RoIDataLayer(caffe.Layer):
     come from `set_roidb` in the order of roi_data_layer.sampler.  With cfg.TRAIN.USE_PREFETCH minibatches are made in
     threads while the net runs; they are the same either way.  `images`: the paths of the images of the last minibatch.
     `gt_rois`: set to a list, it gets the (G, 5) rows of rois that are ground truth, for each minibatch with RoIs.
+    `minibatches`: set to a list, it gets the (roidb entries, scale of each image) of each minibatch.
     A subclass may have a sampler of its own by make_sampler, or choose the images in _get_next_minibatch_inds.
     Where a fork has its own roi_data_layer/minibatch.py, that makes the minibatches, in the training's thread.
     """
 
     images = ()
     gt_rois = None
+    minibatches = None
 
     def setup(self, bottom, top):
         check_cfg("TRAIN")
@@ -71,6 +73,8 @@ class RoIDataLayer(caffe.Layer):
         self.images = [entry["image"] for entry in drawn.entries]
         if self.gt_rois is not None and drawn.samples is not None:
             self.gt_rois.append(gt_rois(drawn, im_scales))
+        if self.minibatches is not None and im_scales is not None:
+            self.minibatches.append((drawn.entries, im_scales))
         for i, name in enumerate(self._tops):
             put(top[i], np.asarray(blobs[name]))
 
@@ -129,7 +133,8 @@ class OHEMDataLayer(caffe.Layer):
 
     Without cfg.TRAIN.BBOX_REG only the first 4 bottoms and 2 tops.  cls_prob (R, C), bbox_pred (R, 4*C); the tops are
     rows of the bottoms, by falling loss, BATCH_SIZE of them or fewer.  Selection as in roi_data_layer.ohem under
-    cfg.TRAIN.OHEM_*.  `mined`: set to a list, it gets a roi_data_layer.ohem.Mined of each pass.
+    cfg.TRAIN.OHEM_*.  `mined`: set to a list, it gets a roi_data_layer.ohem.Mined of each pass; `passes` likewise gets
+    a roi_data_layer.ohem.Pass.
     In the first OHEM_WARMUP_ITERS iterations, of which `set_iteration` tells, the bottoms are a sample already and go
     through as they are (rpn.proposal_target_layer).
     A subclass may rank by another loss in `losses`, and choose otherwise in `select`.  Where a fork has its own
@@ -137,6 +142,7 @@ class OHEMDataLayer(caffe.Layer):
     """
 
     mined = None
+    passes = None
 
     def setup(self, bottom, top):
         if cfg.TRAIN.BATCH_SIZE < 1:
@@ -169,10 +175,10 @@ class OHEMDataLayer(caffe.Layer):
         cls_prob, bbox_pred = bottom[0].data, bottom[1].data
         arrays = [bottom[i + 2].data for i in range(len(self._arrays))]
         loss = self.losses(cls_prob, arrays[1], *((bbox_pred, *arrays[2:]) if cfg.TRAIN.BBOX_REG else ()))
-        for i, array in enumerate(self._choose(loss, arrays)):
+        for i, array in enumerate(self._choose(loss, arrays, cls_prob)):
             put(top[i], array)
 
-    def _choose(self, loss, arrays):
+    def _choose(self, loss, arrays, cls_prob):
         """The rows of the hard RoIs in each of the arrays: rois, labels, and with BBOX_REG the three others."""
         rois, labels = arrays[:2]
         warming_up = self._iteration < cfg.TRAIN.OHEM_WARMUP_ITERS
@@ -182,6 +188,8 @@ class OHEMDataLayer(caffe.Layer):
         hard_inds = np.arange(len(loss)) if warming_up else self.select(loss, rois, labels)
         if self.mined is not None:
             self.mined.append(Mined(loss, hard_inds, rois[hard_inds], labels[hard_inds]))
+        if self.passes is not None:
+            self.passes.append(Pass(loss, rois.copy(), labels.copy(), cls_prob.copy(), hard_inds))
         return [array[hard_inds] for array in arrays]
 
     def backward(self, top, propagate_down, bottom):

@@ -46,6 +46,16 @@ class Mined(NamedTuple):
     labels: np.ndarray
 
 
+class Pass(NamedTuple):
+    """All RoIs of a pass: loss, labels (R,), rois (R, 5), prob (R, C); hard_inds (B,) of those that were mined."""
+
+    loss: np.ndarray
+    rois: np.ndarray
+    labels: np.ndarray
+    prob: np.ndarray
+    hard_inds: np.ndarray
+
+
 def hard_roi_inds(loss, rois, labels, mining):
     """Indices of the hard RoIs by falling loss: loss (R,), rois (R, 5) [image, x1 y1 x2 y2], labels (R,)."""
     select = select_hard_per_image if mining.per_image else select_hard

@@ -18,20 +18,23 @@ from utils.errors import UserError
 from utils.whole_file import whole_file
 
 STATE, RESUME = ".solverstate", ".resume.npz"
+LEDGER = "ledger."      # before the names of the arrays of the loss ledger
 # identity: of training.identity, None where the state names no run; weights_hash, seed: None where it has none
 Origin = namedtuple("Origin", "identity weights_hash seed")
 
 
-def save_resume(stem, arrays, samplers, seed, identity=None):
+def save_resume(stem, arrays, samplers, seed, identity=None, ledger=None):
     """Write <stem>.resume.npz, whole or not at all, for the <stem>.caffemodel that is there.
 
     arrays: {name: array}, the raw box weights; samplers: [{name: array}], one for each data layer; seed: from which
     the random numbers of several processes follow; identity: of the run (training.identity).
+    ledger: arrays of its loss ledger (training.loss_ledger), if it has one.
     """
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     content = {"rng_keys": keys, "rng_rest": np.array([position, has_gauss, gauss]), "rng_kind": np.array(kind),
                "seed": np.array(seed)}
     content.update(("raw." + name, array) for name, array in arrays.items())
+    content.update((LEDGER + name, array) for name, array in (ledger or {}).items())
     content.update(("sampler%d.%s" % (k, name), array) for k, state in enumerate(samplers)
                    for name, array in state.items())
     if identity is not None:
@@ -48,7 +51,7 @@ def load_resume(solverstate):
     path = _resume_file(solverstate)
     if path is None:
         return None
-    content = _read(path, lambda name: True)
+    content = _read(path, lambda name: not name.startswith(LEDGER))
     try:
         (position, has_gauss, gauss), seed = content["rng_rest"], int(content["seed"])
         np.random.set_state((str(content["rng_kind"]), content["rng_keys"], int(position), int(has_gauss), gauss))
@@ -61,6 +64,12 @@ def load_resume(solverstate):
             samplers.setdefault(int(number), {})[key] = content[name]
     states = [samplers.get(k, {}) for k in range(max(samplers, default=-1) + 1)]
     return _under(content, "raw."), states, seed
+
+
+def read_ledger(solverstate):
+    """The arrays of the loss ledger ({name: array}) in a state; {} where it has none."""
+    path = _resume_file(solverstate)
+    return {} if path is None else _under(_read(path, lambda name: name.startswith(LEDGER)), LEDGER)
 
 
 def read_origin(solverstate):
