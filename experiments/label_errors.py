@@ -7,7 +7,8 @@
 `plant` drops a share of the boxes of the training set and changes the class of as many, and writes them to
 planted_errors.csv (image, kind, class, x1, y1, x2, y2 in 0-based pixels; of a changed one the class before).
 Images and lists are links to those of the original.  `score` prints, for each kind, precision at k and recall within
-the first k and 2k suspects of that kind, k the number of planted errors.
+the first 2k suspects of that kind, k the number of planted errors: in the order of the list, in the order of the
+detections' scores alone, and in a random order.
 """
 import argparse
 import csv
@@ -112,8 +113,11 @@ def print_planted(errors):
 
 
 def print_scores(kind, planted, suspects):
-    k, precision, recall = scores(kind, planted, suspects)
-    print(f"{kind}: {k} planted; precision at k {precision:.3f}, recall within 2k {recall:.3f}")
+    shuffled = random.Random(0).sample(suspects, len(suspects))
+    detected = sorted(suspects, key=lambda row: -float(row.get("detected") or 0))
+    for order, rows in (("by score", suspects), ("by detections alone", detected), ("in random order", shuffled)):
+        k, precision, recall = scores(kind, planted, rows)
+        print(f"{kind}: {k} planted; {order}: precision at k {precision:.3f}, recall within 2k {recall:.3f}")
 
 
 def read_rows(path):

@@ -37,9 +37,27 @@ def parse_args():
     parser.add_argument('--rand', action='store_true', help="take a fresh seed, not RNG_SEED")
     parser.add_argument('--resume', metavar='STATE',
                         help="continue from this state of the same training; auto: from its last one, if any")
+    parser.add_argument('--leave-out', type=parse_fold, metavar='K/N',
+                        help="leave out each N-th image, from number K on; tools/find_label_errors.py --folds uses it")
     parser.add_argument('--overwrite', action='store_true', help="replace another training in the output folder")
     _cli.add_common_flags(parser)
     return _cli.parse(parser)
+
+
+def parse_fold(text):
+    """(K, N) of K/N, 0 <= K < N and N >= 2."""
+    k, slash, count = text.partition('/')
+    if not (slash and k.isdecimal() and count.isdecimal() and int(k) < int(count) >= 2):
+        raise argparse.ArgumentTypeError("expected K/N with K from 0 to N - 1 and N of 2 or more, got '%s'" % text)
+    return int(k), int(count)
+
+
+def without_fold(roidb, k, count):
+    """The entries of all images but number k, k + count, k + 2 * count, ..."""
+    number = {}
+    for entry in roidb:
+        number.setdefault(entry['image'], len(number))
+    return [entry for entry in roidb if number[entry['image']] % count != k]
 
 
 def load_imdb(names, rpn_files):
@@ -88,6 +106,8 @@ def main():
     print("Output will be saved to %s" % output_dir, flush=True)
     with join().root_first():   # which leaves its caches to the other processes
         roidb = [entry for part in parts for entry in get_training_roidb(part)]
+    if args.leave_out:
+        roidb = without_fold(roidb, *args.leave_out)
     print("%d roidb entries" % len(roidb), flush=True)
     if 'run' not in inspect.signature(train_net).parameters:
         train_with_forks_own(args, roidb, output_dir)
@@ -96,6 +116,7 @@ def main():
     prefix = snapshot_prefix(read_solver(args.solver), cfg.TRAIN.SNAPSHOT_INFIX)
     facts = {**paths, 'iterations': args.max_iters, 'prefix': prefix, 'classes': imdb.classes}
     keys = [part.source_key() for part in parts]
+    keys += ['without %d/%d' % args.leave_out] if args.leave_out else []
     run = Run(None if None in keys else '+'.join(keys), args.overwrite, args.rand, facts, paths)
     models = train_net(args.solver, roidb, output_dir, args.weights, args.max_iters, args.resume, imdb.classes, run)
     if solver_rank():

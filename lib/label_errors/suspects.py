@@ -41,8 +41,8 @@ class Suspect:
     last_loss: float = float("nan")
 
 
-def find_suspects(objects, detections, ledger):
-    """Suspects of all images by falling score.
+def find_suspects(objects, detections, ledger, least=LEAST_SCORE):
+    """Suspects of all images by falling score, of each kind those with least[kind] or more.
 
     objects: for each image (boxes (G, 4), classes (G,)).  detections: for each image (n, 6) [x1 y1 x2 y2 score class].
     ledger: of ledger_of.
@@ -54,6 +54,7 @@ def find_suspects(objects, detections, ledger):
         found += wrong_classes(image, boxes, classes, dets, seen.objects)
         found += wrong_boxes(image, boxes, classes, dets, seen.objects)
         found += duplicates(image, boxes, classes)
+    found = [suspect for suspect in found if suspect.score >= least[suspect.kind]]
     return sorted(found, key=lambda suspect: (-suspect.score, suspect.image, suspect.box))
 
 
@@ -101,9 +102,8 @@ def missing_objects(image, boxes, dets, regions):
         if len(taken) and _overlaps(box, taken).max() >= NEAR_OBJECT:
             continue
         score, known = _missing_score(box, detected, cls, regions)
-        if score >= LEAST_SCORE["missing"]:
-            suspects.append(Suspect("missing", score, image, _tuple(box), 0, cls, detected, **known))
-            taken.append(box)
+        suspects.append(Suspect("missing", float(score), image, _tuple(box), 0, cls, float(detected), **known))
+        taken.append(box)
     return suspects
 
 
@@ -120,7 +120,11 @@ def _missing_score(box, detected, cls, regions):
 
 
 def wrong_classes(image, boxes, classes, dets, objects):
-    """Objects to which the net gave another class more than their own, on the mean over the training."""
+    """Objects to which the net gives another class more than their own.
+
+    The score is the mean of two differences, each other class less own class: of the probabilities, on the mean over
+    the training, and of the scores of the detections there.
+    """
     suspects = []
     for k in range(len(boxes) if objects else 0):
         others = objects["prob"][k].copy()
@@ -128,8 +132,9 @@ def wrong_classes(image, boxes, classes, dets, objects):
         other = int(others.argmax())
         margin = others[other] - objects["prob"][k, classes[k]]
         detected = _best(boxes[k], dets, other, SAME_REGION)
-        if objects["seen"][k] and margin >= LEAST_SCORE["class"]:
-            suspects.append(Suspect("class", float(margin), image, _tuple(boxes[k]), int(classes[k]), other, detected,
+        score = float(margin + detected - _best(boxes[k], dets, classes[k], SAME_REGION)) / 2
+        if objects["seen"][k]:
+            suspects.append(Suspect("class", score, image, _tuple(boxes[k]), int(classes[k]), other, detected,
                                     **_known(objects, k)))
     return suspects
 
@@ -146,10 +151,9 @@ def wrong_boxes(image, boxes, classes, dets, objects):
         if not BOX_IOU[0] <= overlaps[best] < BOX_IOU[1] or _overlaps(near[best, :4], boxes).argmax() != k:
             continue
         score = float(near[best, 4] * (1 - overlaps[best]))
-        if score >= LEAST_SCORE["box"]:
-            known = _known(objects, k) if objects else {}
-            suspects.append(Suspect("box", score, image, _tuple(box), int(classes[k]), int(classes[k]),
-                                    float(near[best, 4]), **known))
+        known = _known(objects, k) if objects else {}
+        suspects.append(Suspect("box", score, image, _tuple(box), int(classes[k]), int(classes[k]),
+                                float(near[best, 4]), **known))
     return suspects
 
 

@@ -11,7 +11,6 @@ from training.resume import last_state, read_ledger
 from utils.errors import UserError
 
 OBJECT, FAR = [10, 10, 29, 29], [60, 60, 79, 79]
-NO_DETECTIONS = np.zeros((0, 6))
 
 
 def ledger_of_one(boxes=(OBJECT,), classes=(1,)):
@@ -143,9 +142,10 @@ def seen_of(ledger):
 def test_a_label_of_another_class_is_suspected():
     ledger = ledger_of_one([OBJECT, FAR], [1, 1])
     add(ledger, [OBJECT, FAR], [1, 1], [2.0, 0.1], [True, False], [[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]])
-    [suspect] = find_suspects([(np.array([OBJECT, FAR], float), np.array([1, 1]))], [NO_DETECTIONS], seen_of(ledger))
+    dets = np.array([[*OBJECT, 0.9, 2], [*OBJECT, 0.2, 1]], float)
+    [suspect] = find_suspects([(np.array([OBJECT, FAR], float), np.array([1, 1]))], [dets], seen_of(ledger))
     assert (suspect.kind, suspect.label, suspect.suggested, suspect.box) == ("class", 1, 2, tuple(OBJECT))
-    assert suspect.score == pytest.approx(0.5) and suspect.mean_loss == 2
+    assert suspect.score == pytest.approx((0.5 + 0.7) / 2) and suspect.mean_loss == 2
 
 
 def test_what_is_mined_and_detected_far_from_objects_is_suspected():

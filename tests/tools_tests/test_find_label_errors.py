@@ -1,5 +1,7 @@
 """tools/find_label_errors.py on a small training, and experiments/label_errors.py that plants errors and scores."""
 import csv
+import json
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -8,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from support.error_line import assert_error
 from support.reference import ROOT
+from training.resume import last_state, read_ledger
 
 
 class Page(HTMLParser):
@@ -54,6 +57,27 @@ def test_table_page_and_notes(run, trained, prototxt, voc_folder):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_folds_are_trained_without_the_images_they_judge(run, trained, prototxt, exp_dir):
+    try:
+        result = run("find_label_errors.py", trained, "--def", prototxt, "--gpu", "cpu", "--folds", "2", "--set",
+                     "TEST.SCALES", "[90]")
+        assert result.returncode == 0, result.stderr
+        for k in range(2):
+            folder = next((ROOT / "output").glob(f"{exp_dir}_without_{k}_of_2/*"))
+            assert f"--leave-out {k}/2" in json.loads((folder / "run.json").read_text())["command"]
+            assert len(read_ledger(last_state(folder))["paths"]) == 2       # of 4 images
+        assert suspects_in(trained / "label_errors")
+    finally:
+        for folder in (ROOT / "output").glob(f"{exp_dir}_without_*"):
+            shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("fold", ["2/2", "1", "0/1", "a/b"])
+def test_a_fold_that_makes_no_sense_is_one_line(train, fold):
+    result = train(**{"leave-out": fold})
+    assert result.returncode == 2 and result.stderr.endswith(f"N of 2 or more, got '{fold}'\n"), result.stderr
+
+
 def test_a_training_without_mining_is_one_line(run, train, exp_dir, prototxt):
     assert train(method="fast_rcnn").returncode == 0
     folder = next((ROOT / "output" / exp_dir).iterdir())
@@ -88,4 +112,4 @@ def test_planted_errors_are_scored(voc_folder, tmp_path):
             writer.writeheader()
             writer.writerows({**row, "x1": float(row["x1"]) + shift, "x2": float(row["x2"]) + shift} for row in planted)
         said = label_errors("score", spoiled, tmp_path / name).stdout
-        assert said.count(f"precision at k {figure}, recall within 2k {figure}") == 2, said
+        assert said.count(f"by score: precision at k {figure}, recall within 2k {figure}") == 2, said
