@@ -31,6 +31,8 @@ class LRN(Layer):
         if len(bottom[0].shape) != 4:
             self.fail("expected a bottom of 4 axes (N, C, H, W), got shape %s" % (bottom[0].shape,))
         self.within = p.norm_region == LRNParameter.WITHIN_CHANNEL
+        if self.within and p.local_size >= 2 ** 31:
+            self.fail("local_size %d; expected less than 2^31" % p.local_size)
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
