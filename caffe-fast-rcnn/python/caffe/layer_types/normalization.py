@@ -35,6 +35,8 @@ class LRN(Layer):
             self.fail("local_size %d; expected less than 2^31" % p.local_size)
 
     def reshape(self, bottom, top):
+        if self.within and 0 in bottom[0].shape[1:]:
+            self.fail("bottom of shape %s has no channels or no pixels" % (bottom[0].shape,))
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):

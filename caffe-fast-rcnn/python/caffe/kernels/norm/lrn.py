@@ -48,7 +48,7 @@ def _sum_of_channels(x, size):
 
 def _rows(x):
     """(N, C, H, W) -> (N H W, C), contiguous."""
-    return x.detach().permute(0, 2, 3, 1).reshape(-1, x.shape[1]).contiguous()
+    return x.detach().permute(0, 2, 3, 1).reshape(x.shape[0] * x.shape[2] * x.shape[3], x.shape[1]).contiguous()
 
 
 def _images(rows, shape):
