@@ -10,7 +10,7 @@ import zlib
 from typing import NamedTuple
 
 HEADER = 128
-SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 1, 18: 1}    # type: bytes
+SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 1, 18: 1}    # bytes of a number
 INT8, UTF8, INT32, UINT32, MATRIX, COMPRESSED = 1, 16, 5, 6, 14, 15
 CELL, STRUCT, CHAR, SPARSE = 1, 2, 4, 5
 NUMERIC = range(6, 16)
