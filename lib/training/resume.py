@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from utils.errors import UserError
 from utils.whole_file import whole_file
 
-MALFORMED = (KeyError, IndexError, ValueError, TypeError, OverflowError)    # what arrays of other shapes end in
+MALFORMED = (LookupError, ValueError, TypeError, OverflowError, RecursionError)     # what arrays of other shapes end in
 STATE, RESUME = ".solverstate", ".resume.npz"
 # identity: of training.identity, None where the state names no run; weights_hash, seed: None where it has none
 Origin = namedtuple("Origin", "identity weights_hash seed")

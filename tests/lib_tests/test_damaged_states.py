@@ -1,6 +1,7 @@
 """Damaged .npz files of proposals and of resume states, and damaged weights, are one line."""
 import io
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from caffe.proto import caffe_pb2
 from caffe.util.weight_files import read_weights
 from datasets.proposals import load_proposals
 from roi_data_layer.sampler import ImageSampler
+from training.log import COLUMNS, _keep_rows
 from training.resume import load_resume, read_origin, save_resume
 from utils.errors import UserError
+from utils.python_layer import read_params
 
 BOXES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -106,3 +109,39 @@ def test_weights_whose_numbers_are_cut(tmp_path, length):
     (tmp_path / "w.caffemodel").write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
     with pytest.raises(CaffeError, match="w.caffemodel"):
         read_weights(tmp_path / "w.caffemodel")
+
+
+@pytest.mark.parametrize("rows", ["20,1\n,\n40,2\n", "20,x,y\n40,2\n", "20,\0\n", '20,"1\n40,2\n', "20" + ",1" * 40 + "\n"])
+def test_metrics_damaged_in_the_middle(tmp_path, rows):
+    (tmp_path / "metrics.csv").write_text(",".join(COLUMNS) + "\n" + rows)
+    before = (tmp_path / "metrics.csv").read_bytes()
+    with pytest.raises(UserError, match="metrics.csv is not the table"):
+        _keep_rows(tmp_path / "metrics.csv", 100)
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+def test_metrics_without_iterations(tmp_path):
+    (tmp_path / "metrics.csv").write_text("loss,iter\n1\n")
+    with pytest.raises(UserError, match="metrics.csv is not the table"):
+        _keep_rows(tmp_path / "metrics.csv", 100)
+
+
+def test_identity_nested_without_end(tmp_path):
+    (tmp_path / "s.solverstate").write_bytes(caffe_pb2.SolverState(iter=1, random_state=b"r").SerializeToString())
+    write_npz(tmp_path / "s.resume.npz", identity=np.array("[" * 100000), seed=np.array(3))
+    with pytest.raises(UserError, match="s.resume.npz"):
+        read_origin(str(tmp_path / "s.solverstate"))
+
+
+def test_nul_in_a_name():
+    with pytest.raises(CaffeError, match="cannot read"):
+        read_weights("a\0b.caffemodel")
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "9" * 10000, "0x" + "9" * 5000, "-1"],
+                         ids=["brackets", "digits", "hexadecimal", "negative"])
+def test_num_classes_of_a_python_layer(value):
+    layer = SimpleNamespace(param_str=f"'num_classes': {value}")
+    with pytest.raises(UserError, match="param_str") as error:
+        read_params(layer, "'num_classes': 21")
+    assert len(str(error.value)) < 500

@@ -37,7 +37,7 @@ def test_of_the_command_line(key):
     assert len(str(error.value)) < 1000
 
 
-@pytest.mark.parametrize("text", ["[" * 200000, '{"a": ' * 200000])
+@pytest.mark.parametrize("text", ["[" * 200000, '{"a": ' * 200000], ids=["list", "object"])
 def test_json_without_end(tmp_path, text):
     (tmp_path / "bad.json").write_text(text)
     with pytest.raises(ValueError, match="nested too deep"):

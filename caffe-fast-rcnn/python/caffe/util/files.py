@@ -28,8 +28,8 @@ def read_text_proto(path, message):
     try:
         with open(path, encoding="utf-8") as f:
             text = f.read()
-    except (OSError, UnicodeDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is not text"
+    except (OSError, ValueError) as e:      # ValueError: no UTF-8, or a NUL in the name
+        reason = e.strerror if isinstance(e, OSError) else "it is not text, or its name has a NUL"
         raise CaffeError("%s: cannot read this prototxt: %s" % (path, reason)) from None
     return _parse(text, message, path)
 

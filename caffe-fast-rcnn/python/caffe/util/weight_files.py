@@ -151,8 +151,8 @@ def _read(path, name, what):
     try:
         with open(path, "rb") as f:
             data = f.read()
-    except OSError as e:
-        raise CaffeError("%s: cannot read this %s: %s" % (path, what, e.strerror)) from None
+    except (OSError, ValueError) as e:      # ValueError: a NUL in the name
+        raise CaffeError("%s: cannot read this %s: %s" % (path, what, getattr(e, "strerror", e))) from None
     try:
         return _BYTES[name].FromString(data)
     except message.DecodeError:
