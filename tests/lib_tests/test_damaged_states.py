@@ -81,7 +81,7 @@ def test_resume_state(tmp_path, name, value):
 
 
 @pytest.mark.parametrize("name, value", [("rng_rest", 0), ("rng_rest", [1e10, 0, 0]), ("rng_keys", [np.nan] * 3), ("rng_keys", 0),
-                                         ("cur", []), ("cur", -1), ("perm", [0, 0]), ("perm", 0), ("perm", None)])
+                                         ("cur", []), ("cur", -1), ("perm", [0, 7]), ("perm", 0), ("perm", None)])
 def test_state_of_a_data_layer(name, value):
     sampler = ImageSampler([{"width": 3, "height": 3}] * 2, 1, False)
     state = sampler.state()
