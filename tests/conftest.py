@@ -2,7 +2,8 @@
 import pytest
 
 # What a machine may lack. What is part of the project may not be absent.
-REASONS = ("photographs and their vectors are not on this machine", "needs a CUDA device", "chromium is not installed",
+REASONS = ("photographs and their vectors are not on this machine", "the fuzzers' files are not on this machine",
+           "needs a CUDA device", "chromium is not installed",
            "Triton is not installed", "this machine has a CUDA device", "the C library is not glibc",
            "this JPEG decoder differs from the recorded one", "the CPU has no AVX-512 BF16",
            "the kernels are compiled here, not interpreted", "CAFFE_PYTHON is not set",

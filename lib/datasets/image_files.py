@@ -20,6 +20,8 @@ from datasets.content_hash import file_hash
 
 ORIENTATION = 0x0112    # EXIF tag
 HEADER_TELLS = ("JPEG", "MPO", "PNG", "BMP")        # formats whose headers have the size that cv2 reads
+FEW = 2 ** 26           # pixels for which any machine has the memory
+BYTES_OF_A_PIXEL = 39   # three channels as uint8, float32 and float64: what scaling holds at once (utils/blob.py)
 LARGE = 512             # pixels of the short side, from which an eighth of a picture tells how it was turned
 END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}     # by the first bytes of a JPEG and of a PNG file
 
@@ -97,6 +99,7 @@ def turned(picture, orientation):
 @functools.cache
 def _geometry(path, _):
     with _open_any_size(path) as image:
+        _require_memory(path, *image.size)
         size, form, tag = image.size, image.format, _orientation_tag(image)
     if form in HEADER_TELLS and tag == 1:
         return Geometry(*size, 1)
@@ -112,6 +115,17 @@ def _geometry(path, _):
     return Geometry(*size, orientation)
 
 
+def _require_memory(path, width, height):
+    """UserError if an image is too large for the machine's memory, as its header tells."""
+    if width * height < FEW:
+        return
+    from utils.caffe_extensions import require_memory  # for large images only: it loads caffe
+    require_memory(width * height * BYTES_OF_A_PIXEL, f"image {path} of {width} x {height} pixels")
+    if width * height > 2 ** 30 or max(width, height) > 2 ** 20:
+        raise UserError(f"image {path} of {width} x {height} pixels is larger than OpenCV reads (2^30 pixels, 2^20 a "
+                        "side); replace it by a smaller one, or take it out of the image set")
+
+
 def _orientation_tag(image):
     """The orientation in the metadata of a PIL image, 1 if there is none; None if Pillow cannot read them."""
     try:
@@ -121,7 +135,10 @@ def _orientation_tag(image):
 
 
 def _decoded(path, form, flag):
-    picture = cv2.imdecode(np.fromfile(path, np.uint8), flag)
+    try:
+        picture = cv2.imdecode(np.fromfile(path, np.uint8), flag)
+    except cv2.error:
+        picture = None
     if picture is None:
         raise UserError(f"image {path} ({form}) cannot be read by OpenCV; replace it by a JPEG or PNG")
     return picture

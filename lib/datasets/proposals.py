@@ -13,12 +13,14 @@ write, a .mat or an .npz, also has `image_sha256`, the hash of each image file t
 import os
 import pickle
 import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
 from utils.errors import UserError
 from utils.whole_file import remove_parts, whole_file
 
+from datasets.npz_headers import require_small_headers
 from datasets.proposals_mat import load_mat
 from datasets.text_files import load_json
 
@@ -99,16 +101,21 @@ def _stem(name):
 
 def _load_npz(path, names):
     try:
+        require_small_headers(path)
         with np.load(path, allow_pickle=False) as stored:
             boxes, counts = stored["boxes"], stored["counts"]
             order = str(stored["order"]) if "order" in stored else "x1 y1 x2 y2"
             first_pixel = int(stored["first_pixel"]) if "first_pixel" in stored else 0
+            if counts.ndim != 1 or counts.dtype.kind not in "iu":
+                raise ValueError(f"counts are of type {counts.dtype} and shape {counts.shape}, expected whole numbers")
             images, hashes = (stored[key].tolist() if key in stored else [] for key in ("images", "image_sha256"))
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as e:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, OverflowError, MemoryError, NotImplementedError,
+            zlib.error, zipfile.BadZipFile) as e:
         raise UserError("proposal file %s: expected an npz with boxes and counts (%s)" % (path, e)) from None
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or counts.sum() != len(boxes):
-        raise UserError("proposal file %s: boxes must have shape (n, 4) with n = %d, the sum of counts; got %s"
-                        % (path, counts.sum(), boxes.shape))
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "iuf" or min(counts, default=0) < 0 \
+            or counts.sum() != len(boxes):
+        raise UserError("proposal file %s: boxes must have shape (n, 4) with n = %d, the sum of counts; got %s of %s"
+                        % (path, counts.sum(), boxes.shape, boxes.dtype))
     _check_declared(path, order, first_pixel)
     return Proposals(np.split(_zero_based(boxes, order, first_pixel), np.cumsum(counts)[:-1]), images, hashes)
 
@@ -122,7 +129,7 @@ def _load_json(path, names):
             raise UserError("proposal file %s has no boxes of %d of %d images, the first is %s; %s"
                             % (path, len(missing), len(names), missing[0], REMEDY))
         arrays = [np.array(boxes[name], dtype=np.float64).reshape(-1, 4) for name in names]
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise UserError('proposal file %s: expected {"order": "x1 y1 x2 y2", "first_pixel": 0, "boxes": {name: [[4 '
                         'numbers], ...]}} (%s: %s)' % (path, type(e).__name__, e)) from None
     _check_declared(path, order, first_pixel)
@@ -141,7 +148,7 @@ def _load_pkl(path, names):
 
 
 def _check_declared(path, order, first_pixel):
-    if order not in ORDERS or first_pixel not in (0, 1):
+    if not isinstance(order, str) or order not in ORDERS or first_pixel not in (0, 1):
         raise UserError("proposal file %s: order must be one of '%s', and first_pixel 0 or 1; got '%s' and %s"
                         % (path, "', '".join(ORDERS), order, first_pixel))
 

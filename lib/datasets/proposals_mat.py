@@ -1,10 +1,13 @@
 """Reads and writes MATLAB files of proposals, in the layout of the published selective search files."""
+import io
 from typing import NamedTuple
 
 import numpy as np
 import scipy.io
 from utils.errors import UserError
 from utils.whole_file import whole_file
+
+from datasets.mat_tags import Damage, check_tags
 
 # In place of SciPy's, which has the time: the same boxes are the same bytes, by which caches and runs know them.
 HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
@@ -44,7 +47,15 @@ def save_mat(path, names, box_list, hashes, search):
 def read_mat(path):
     """The variables of a .mat file; UserError if it cannot be read."""
     try:
-        return scipy.io.loadmat(path)
+        with open(path, "rb") as f:
+            data = f.read()
+        check_tags(data)
+        return scipy.io.loadmat(io.BytesIO(data))
+    except OSError as e:
+        raise UserError("proposal file %s cannot be read: %s" % (path, e.strerror or e)) from None
+    except Damage as e:
+        raise UserError("proposal file %s cannot be read as a MATLAB file up to v7 (%s); fetch it again, or save it "
+                        "again with -v7" % (path, e)) from None
     except Exception as e:      # scipy raises nearly anything on a file that is no .mat, NotImplementedError on v7.3
         raise UserError("proposal file %s cannot be read as a MATLAB file up to v7 (%s); save it again with -v7"
                         % (path, e)) from None

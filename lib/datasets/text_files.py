@@ -68,11 +68,14 @@ def _decode(path, data, encoding):
 
 
 def load_json(path: str):
-    """The content of a JSON file in UTF-8, 16 or 32, with or without a byte order mark; errors as json.load."""
+    """The content of a JSON file in UTF-8, 16 or 32, with or without a byte order mark; ValueError if it is none."""
     with open(path, "rb") as f:
         encoding = json.detect_encoding(f.read(4))
     with open(path, encoding=encoding) as f:
-        return json.load(f)
+        try:
+            return json.load(f)
+        except RecursionError:
+            raise ValueError("lists or objects are nested too deep") from None
 
 
 def is_printed_text(text) -> bool:

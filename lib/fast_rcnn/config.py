@@ -24,7 +24,7 @@ cfg.TRAIN.SCALES = ranged((600,), '1 or more')  # pixels of the short side; one 
 cfg.TRAIN.MAX_SIZE = ranged(1000, '1 or more')  # pixels, bound on the long side of a scaled image
 cfg.TRAIN.IMS_PER_BATCH = ranged(2, '1 or more')
 # (ours) minibatches of an iteration, in each process; 0: iter_size of the solver
-cfg.TRAIN.ITER_SIZE = ranged(0, '0 or more')
+cfg.TRAIN.ITER_SIZE = ranged(0, '0 to 2147483647')
 # (ours) the rate falls after this part of the iterations, for a training shorter than the solver's; 0: at its stepsize
 cfg.TRAIN.STEP_FRACTION = ranged(0.0, '0 or more and below 1')
 cfg.TRAIN.BATCH_SIZE = ranged(128, '1 or more, or -1')  # RoIs in a minibatch, over all its images; -1: all there are
@@ -158,11 +158,16 @@ def cfg_from_file(filename):
     try:
         with open(filename, encoding='utf-8') as f:
             tree = yaml.safe_load(f)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as e:      # ValueError: no UTF-8, thousands of digits
         raise UserError("config file %s cannot be read: %s" % (filename, ' '.join(str(e).split()))) from e
     if not isinstance(tree, (dict, type(None))):
         raise UserError("config file %s must hold 'KEY: value' lines, got a %s" % (filename, type(tree).__name__))
-    for key, value in _leaves(tree or {}):
+    try:
+        leaves = list(_leaves(tree or {}))
+    except RecursionError:
+        raise UserError("config file %s: a mapping holds itself, by an alias like *name, or is nested too deep; write "
+                        "'KEY: value' lines" % filename) from None
+    for key, value in leaves:
         _set(key, value, "in " + str(filename))
     if leaves_output(cfg.EXP_DIR) and 'EXP_DIR' in (tree or {}):
         raise UserError("config file %s: EXP_DIR %s is outside the folder output; name a folder in it, or give "
@@ -216,7 +221,7 @@ def _listed(value):
 def _literal(value):
     try:
         return ast.literal_eval(value) if isinstance(value, str) else value
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):      # the last two: thousands of brackets or signs
         return value  # plain text
 
 
@@ -276,7 +281,12 @@ def _require_sense(key, value, where=''):
 
 
 def _short(value):
-    return repr(value.ravel().tolist() if isinstance(value, np.ndarray) else value)
+    """The value for a message, at most 200 characters of it."""
+    try:
+        text = repr(value.ravel().tolist() if isinstance(value, np.ndarray) else value)
+    except (ValueError, RecursionError):
+        return "a value that is too long to show"
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _set(key, value, where, text=None):
@@ -290,9 +300,9 @@ def _set(key, value, where, text=None):
         value = text
     try:
         value = _as_type_of(default, value)
-    except (TypeError, ValueError) as e:
-        raise UserError("setting %s %s must be %s, got %r (%s)"
-                        % (key, where, describe(default), value, type(value).__name__)) from e
+    except (TypeError, ValueError, OverflowError, RecursionError) as e:
+        raise UserError("setting %s %s must be %s, got %s (%s)"
+                        % (key, where, describe(default), _short(value), type(value).__name__)) from e
     if key in _DEFAULTS:
         _require_sense(key, value, ' ' + where)
     *path, leaf = key.split('.')

@@ -16,6 +16,7 @@ RANGES = {
     "0 or more": lambda v: v >= 0,
     "1 or more": lambda v: v >= 1,
     "1 or more, or -1": lambda v: v >= 1 or v == -1,
+    "0 to 2147483647": lambda v: 0 <= v < 2 ** 31,      # int32 of a solver prototxt
     "0 to 4294967295": lambda v: 0 <= v < 2 ** 32,      # numpy's seeds
     "text without /": lambda v: "/" not in v,
 }
@@ -73,8 +74,15 @@ def expected(value, default, range_: str | tuple | None) -> str | None:
     numbers = _numbers(value, default)
     if numbers is None:
         return describe(default)
-    fine = all(math.isfinite(number) and RANGES[range_](number) for number in numbers)
+    fine = all(_is_finite(number) and RANGES[range_](number) for number in numbers)
     return None if fine else range_
+
+
+def _is_finite(number):
+    try:
+        return math.isfinite(number)
+    except OverflowError:       # an int beyond the floats
+        return False
 
 
 def _expected_text(value, default, range_):

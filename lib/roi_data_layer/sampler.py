@@ -34,9 +34,20 @@ class ImageSampler:
 
     def set_state(self, state):
         """Continue from a state() of the same images."""
+        try:
+            self._take(state)
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as e:
+            raise UserError("the resume state of a data layer is damaged (%s: %s); train again from the weights"
+                            % (type(e).__name__, e)) from None
+
+    def _take(self, state):
         if len(state["perm"]) != self._count:
             raise UserError("the resume state is of a training set of %d images, this one has %d; resume with the same "
                             "--imdb and settings" % (len(state["perm"]), self._count))
+        known = np.isin(state["perm"], np.arange(self._count))      # a sampler of the user's may repeat images
+        if np.ndim(state["perm"]) != 1 or not known.all() or int(state["cur"]) < 0:
+            raise ValueError("perm has others than images 0 to %d, or cur %s is below 0"
+                             % (self._count - 1, state["cur"]))
         self._perm, self._cur = np.array(state["perm"]), int(state["cur"])
         position, has_gauss, gauss = state["rng_rest"]
         self.rng.set_state(("MT19937", state["rng_keys"], int(position), int(has_gauss), gauss))

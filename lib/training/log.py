@@ -105,8 +105,12 @@ def _keep_rows(path, last_iter):
 def _rows_up_to(path, last_iter):
     try:
         with open(path, encoding="utf-8", newline="") as f:
-            return [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
-    except (KeyError, ValueError, csv.Error) as e:
+            rows = [row for row in csv.DictReader(f) if int(row["iter"]) <= last_iter]
+        for row in rows:
+            for value in row.values():
+                float(value or 0)
+        return rows
+    except (KeyError, TypeError, ValueError, csv.Error) as e:
         raise UserError(f"{path} is not the table that a training writes ({type(e).__name__}: {e}); "
                         "move it away") from None
 

@@ -8,15 +8,18 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from collections import namedtuple
 
 import numpy as np
 from caffe.proto import caffe_pb2
 from datasets.content_hash import file_hash
+from datasets.npz_headers import require_small_headers
 from google.protobuf.message import DecodeError
 from utils.errors import UserError
 from utils.whole_file import whole_file
 
+MALFORMED = (LookupError, ValueError, TypeError, OverflowError, RecursionError)     # what arrays of other shapes end in
 STATE, RESUME = ".solverstate", ".resume.npz"
 LEDGER = "ledger."      # before the names of the arrays of the loss ledger
 # identity: of training.identity, None where the state names no run; weights_hash, seed: None where it has none
@@ -55,15 +58,23 @@ def load_resume(solverstate):
     try:
         (position, has_gauss, gauss), seed = content["rng_rest"], int(content["seed"])
         np.random.set_state((str(content["rng_kind"]), content["rng_keys"], int(position), int(has_gauss), gauss))
-    except (KeyError, ValueError) as e:
+        samplers = _samplers(content)
+    except MALFORMED as e:
         raise _no_state(path, e) from e
+    states = [samplers.get(k, {}) for k in range(max(samplers, default=-1) + 1)]
+    return _under(content, "raw."), states, seed
+
+
+def _samplers(content):
+    """{number of the data layer: {name: array}}."""
     samplers = {}
     for name in content:
         if name.startswith("sampler"):
             number, key = name[len("sampler"):].split(".")
             samplers.setdefault(int(number), {})[key] = content[name]
-    states = [samplers.get(k, {}) for k in range(max(samplers, default=-1) + 1)]
-    return _under(content, "raw."), states, seed
+    if samplers and max(samplers) >= len(samplers):
+        raise ValueError(f"samplers {sorted(samplers)[:5]}, expected 0 to {len(samplers) - 1}")
+    return samplers
 
 
 def read_ledger(solverstate):
@@ -81,7 +92,7 @@ def read_origin(solverstate):
     try:
         identity = json.loads(str(content["identity"])) if "identity" in content else None
         return Origin(identity, str(content.get("weights_hash")), int(content["seed"]))
-    except (KeyError, ValueError) as e:
+    except MALFORMED as e:
         raise _no_state(path, e) from e
 
 
@@ -143,9 +154,10 @@ def _is_of_caffe(solverstate):
 def _read(path, wanted):
     """{name: array} of an .npz, of the names for which wanted(name)."""
     try:
+        require_small_headers(path)
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files if wanted(name)}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as e:
+    except (OSError, EOFError, *MALFORMED, MemoryError, NotImplementedError, zlib.error, zipfile.BadZipFile) as e:
         raise _no_state(path, e) from e
 
 

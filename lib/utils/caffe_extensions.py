@@ -44,6 +44,15 @@ def join(solver=None):
     return Alone() if solver_count() == 1 else caffe.NCCL(solver, caffe.NCCL.new_uid())
 
 
+def require_memory(byte_count, what):
+    """UserError if `what` would take more bytes than the machine has, or than CAFFE_MEMORY_LIMIT allows."""
+    if hasattr(caffe, "CaffeError"):
+        try:
+            importlib.import_module("caffe.memory_limit").require_memory(byte_count, what)
+        except CaffeError as e:
+            raise UserError(str(e)) from None
+
+
 def take_rank(count, rank):
     """Tell caffe that this is process number `rank` of `count`."""
     if not hasattr(getattr(caffe, "NCCL", None), "gather"):

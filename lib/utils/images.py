@@ -24,7 +24,11 @@ def read_image(path):
             data = f.read()
     except OSError as e:
         raise UserError("image %s cannot be read: %s" % (path, e.strerror)) from e
-    im = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        im = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error as e:      # more than 2^30 pixels, or no memory for them
+        raise UserError("image %s cannot be decoded (%s); replace it by a smaller one, or take it out of the image set"
+                        % (path, " ".join(str(e.err).split()))) from None
     if im is None:
         raise UserError("image %s (%d bytes) is cut off, corrupt or no image; replace the file or take it "
                         "out of the image set" % (path, len(data)))

@@ -38,6 +38,22 @@ def test_lrn_within_channel_ignores_k(shape):
     check_gradient(settings, [x])
 
 
+@pytest.mark.parametrize("size", [11, 1000000001, 2 ** 31 - 1, 2 ** 32 - 1])
+def test_lrn_window_far_beyond_the_channels(size):
+    """Its sums are those of a window that just reaches all channels, here 9; alpha / local_size is the same."""
+    x = np.random.RandomState(0).randn(2, 5, 3, 4)
+    far, near = (forward_backward(lrn("local_size: %d alpha: %r beta: 0.75 k: 2" % (n, 0.25 * n)), [x], [x])
+                 for n in (size, 9))
+    np.testing.assert_array_equal(far[0][0], near[0][0])
+    np.testing.assert_array_equal(far[1][0], near[1][0])
+
+
+@pytest.mark.parametrize("size", [2 ** 31 + 1, 2 ** 32 - 1])
+def test_lrn_window_of_pixels_beyond_32_bits(size):
+    with pytest.raises(CaffeError, match="local_size %d" % size):
+        make_layer(lrn("local_size: %d norm_region: WITHIN_CHANNEL" % size), [np.zeros((1, 2, 3, 3))])
+
+
 def test_even_local_size_is_refused():
     with pytest.raises(CaffeError, match="local_size 4 must be odd"):
         make_layer(lrn("local_size: 4"), [np.zeros((1, 2, 3, 3))])

@@ -3,8 +3,12 @@ import math
 import operator
 
 from . import common
+from .memory_limit import require_memory
 from .pending import Present, RepeatedRows
 from .synced_array import SyncedArray
+
+_SMALL = 2 ** 20    # numbers for which nobody asks how much memory there is
+MAX_AXES = 32       # as Caffe
 
 
 class Blob:
@@ -182,13 +186,19 @@ class Blob:
 
 
 def _dims(shape):
-    """`shape` as a tuple of integers; CaffeError for numbers that cannot be lengths of axes."""
+    """`shape` as a tuple of integers; CaffeError for numbers that cannot be lengths of axes, or are too many."""
     try:
         dims = tuple(operator.index(d) for d in shape)
     except TypeError:
         dims = (-1,)
     if min(dims, default=0) < 0:
         raise common.CaffeError("shape %s of a blob: expected whole numbers, 0 or more" % (tuple(shape),))
+    if len(dims) > MAX_AXES:
+        raise common.CaffeError(f"a blob of {len(dims)} axes; expected at most {MAX_AXES}")
+    count = math.prod(dims)
+    if count > _SMALL or 0 in dims:
+        longest = math.prod(max(d, 1) for d in dims)        # what indices must reach, empty or not
+        require_memory(longest * common.dtype().itemsize, f"a blob of shape {dims}")
     return dims
 
 

@@ -9,6 +9,7 @@ import torch
 from . import common
 from .blob import BlobVec
 from .host_side import seen_by_numpy
+from .memory_limit import require_memory
 from .util.forks import forks_of_type, sentence_about
 
 _REGISTRY: dict[str, type] = {}
@@ -195,6 +196,13 @@ class Layer:
     def learns(self, param_index):
         """Whether backward must add to the diff of self.blobs[param_index]."""
         return self.param_propagate_down[param_index] if self.param_propagate_down else True
+
+    def require_memory(self, count, what):
+        """Raise CaffeError if `count` numbers are more than the machine has memory for; what: "its padded bottom"."""
+        try:
+            require_memory(count * common.dtype().itemsize, what)
+        except common.CaffeError as e:
+            self.fail(e)
 
     def fail(self, message):
         """Raise CaffeError naming this layer."""

@@ -2,6 +2,7 @@
 import math
 import os
 from collections import OrderedDict
+from contextlib import contextmanager
 
 import torch
 
@@ -83,8 +84,9 @@ class Net(NetCalls):
         needs_bottom = [self._blob_needs[name] for name in layer_param.bottom]
         tops = self._connect_tops(layer, layer_param)
         _check_arity(layer, bottoms, tops)
-        layer.setup(bottoms, tops)
-        layer.reshape(bottoms, tops)
+        with _told_of(layer):
+            layer.setup(bottoms, tops)
+            layer.reshape(bottoms, tops)
         _copy_blobs_of_prototxt(layer, layer_param)
         weights = _loss_weights(layer, layer_param, tops)
         learns = self._append_params(layer, layer_param)
@@ -225,10 +227,11 @@ class Net(NetCalls):
     def _forward_layer(self, i, loss):
         layer, bottom, top = self.layers[i], self._bottoms[i], self._tops[i]
         self._call("before_forward", i)
-        layer.reshape(bottom, top)
-        self._fill_loss_diffs(i)
-        recomputation = self._recompute_plan.recomputation(i)
-        layer.forward(bottom, top)
+        with _told_of(layer):
+            layer.reshape(bottom, top)
+            self._fill_loss_diffs(i)
+            recomputation = self._recompute_plan.recomputation(i)
+            layer.forward(bottom, top)
         layer.note_versions(bottom)
         for blob, weight in zip(top, self._loss_weights[i]):
             if weight:
@@ -255,7 +258,8 @@ class Net(NetCalls):
                 node = self._nodes[i]
                 self._call("before_backward", i)
                 if node.needs:
-                    self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
+                    with _told_of(self.layers[i]):
+                        self.layers[i].backward(self._tops[i], node.bottom_needs, self._bottoms[i])
                 self._call("after_backward", i)
         except torch.OutOfMemoryError as e:
             raise self._out_of_memory(i, "backward", e) from e
@@ -265,7 +269,8 @@ class Net(NetCalls):
     def reshape(self):
         """Give every blob the shape that follows from the inputs' shapes now."""
         for layer, bottom, top in zip(self.layers, self._bottoms, self._tops):
-            layer.reshape(bottom, top)
+            with _told_of(layer):
+                layer.reshape(bottom, top)
 
     # ---- parameters
 
@@ -306,6 +311,28 @@ def prepare_net(net_param, state, source="net"):
     param = upgrade_net(net_param, source)
     param.state.MergeFrom(state)
     return insert_splits(filter_net(param))
+
+
+@contextmanager
+def _told_of(layer):
+    """Put the layer's name before an error of the user that lacks it; memory that is not there is one line too."""
+    who = f"layer {layer.layer_param.name} ({layer.layer_param.type})"
+    try:
+        yield
+    except CaffeError as e:
+        if str(e).startswith("layer ") or type(e) is not CaffeError:
+            raise
+        raise CaffeError(f"{who}: {e}") from e
+    except (MemoryError, RuntimeError) as e:
+        if isinstance(e, torch.OutOfMemoryError) or not _lacks_memory(e):
+            raise
+        raise CaffeError(f"{who}: the machine has no memory left for what it computes ({_first_sentences(e)[:200]}); "
+                         "give it smaller bottoms or settings") from e
+
+
+def _lacks_memory(error):
+    text = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in text or "size calculation overflowed" in text
 
 
 def _check_arity(layer, bottoms, tops):

@@ -26,6 +26,8 @@ class BatchNorm(Layer):
         self.global_stats = p.use_global_stats if p.HasField("use_global_stats") else self.phase == common.TEST
         self.repeatable = self.global_stats
         shape = bottom[0].shape
+        if not shape:
+            self.fail("the bottom has no axes; expected (N), or (N, C, ...)")
         self.channels = shape[1] if len(shape) > 1 else 1
         self.blobs = [Blob(self.channels), Blob(self.channels), Blob(1)]
         for i in range(len(self.blobs)):

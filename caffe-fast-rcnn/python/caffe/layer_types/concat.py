@@ -159,6 +159,8 @@ class BatchReindexLayer(Layer):
     def reshape(self, bottom, top):
         if len(bottom[1].shape) != 1:
             self.fail("bottom 1 has shape %s; expected (M,)" % (bottom[1].shape,))
+        if not bottom[0].shape:
+            self.fail("bottom 0 has no axes; expected (N, ...)")
         top[0].reshape(bottom[1].shape[0], *bottom[0].shape[1:])
 
     def function(self, x, index):

@@ -8,6 +8,7 @@ from ..kernels.conv import convolution
 from ..kernels.conv.descriptor import ConvolutionDescriptor
 from ..kernels.rounding import keep_rounded
 from ..layer import Layer, register
+from .pooling import LARGEST_WINDOW
 
 
 class _Geometry:
@@ -26,6 +27,9 @@ class _Geometry:
         for what, numbers in (("kernel", self.kernel), ("stride", self.stride), ("dilation", self.dilation)):
             if min(numbers) < 1:
                 layer.fail("%s %s: every number must be at least 1" % (what, numbers))
+        if max(self.kernel + self.stride + self.pad + self.dilation) > LARGEST_WINDOW:
+            layer.fail("kernel %s, stride %s, pad %s and dilation %s must be at most 2^30"
+                       % (self.kernel, self.stride, self.pad, self.dilation))
 
     def _per_axis(self, repeated, stem, default):
         p, given = self.param, list(getattr(self.param, repeated))
@@ -83,7 +87,7 @@ class _BaseConvolution(Layer):
                       % (bottom[0].shape, axes, self.axis))
         self.geometry = _Geometry(self, axes)
         channels = bottom[0].shape[self.axis]
-        if p.num_output < 1 or p.group < 1 or channels % p.group or p.num_output % p.group:
+        if p.num_output < 1 or p.group < 1 or channels < 1 or channels % p.group or p.num_output % p.group:
             self.fail("num_output %d and the bottom's %d channels must be multiples of group %d, and not 0"
                       % (p.num_output, channels, p.group))
         first, second = (channels, p.num_output) if self.transposed else (p.num_output, channels)
@@ -186,6 +190,8 @@ class Im2col(Layer):
             self.fail("bottom of shape %s; expected %d axes" % (shape, self.axis + 1 + self.geometry.axes))
         channels = shape[self.axis] * math.prod(self.geometry.kernel)
         top[0].reshape(*shape[:self.axis], channels, *self.geometry.output(shape[self.axis + 1:]))
+        padded = [size + 2 * pad for size, pad in zip(shape[self.axis + 1:], self.geometry.pad)]
+        self.require_memory(math.prod(shape[:self.axis + 1]) * math.prod(padded), "its padded bottom")
 
     def function(self, x):
         g, first, axes = self.geometry, self.axis + 1, self.geometry.axes
@@ -195,4 +201,5 @@ class Im2col(Layer):
             windows = windows.unfold(first + i, extent, g.stride[i])[..., ::g.dilation[i]]
         places, offsets = range(first, first + axes), range(first + axes, first + 2 * axes)
         cols = windows.permute(*range(first), *offsets, *places)            # (..., C, kernel..., H', W')
-        return cols.reshape(*x.shape[:self.axis], -1, *cols.shape[first + axes:])
+        channels = x.shape[self.axis] * math.prod(g.kernel)
+        return cols.reshape(*x.shape[:self.axis], channels, *cols.shape[first + axes:])

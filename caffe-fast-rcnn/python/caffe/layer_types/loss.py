@@ -17,6 +17,9 @@ class LossLayer(Layer):
     label_bottoms: tuple[int, ...] = (1,)        # bottoms that have no derivative
 
     def reshape(self, bottom, top):
+        if not (bottom[0].shape and bottom[1].shape):
+            self.fail("bottoms of shapes %s and %s; expected a row for each example"
+                      % (bottom[0].shape, bottom[1].shape))
         if bottom[0].shape[:1] != bottom[1].shape[:1]:
             self.fail("bottoms of shapes %s and %s; expected as many rows in both" % (bottom[0].shape, bottom[1].shape))
         top[0].reshape()

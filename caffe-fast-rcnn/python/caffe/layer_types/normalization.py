@@ -31,8 +31,12 @@ class LRN(Layer):
         if len(bottom[0].shape) != 4:
             self.fail("expected a bottom of 4 axes (N, C, H, W), got shape %s" % (bottom[0].shape,))
         self.within = p.norm_region == LRNParameter.WITHIN_CHANNEL
+        if self.within and p.local_size >= 2 ** 31:
+            self.fail("local_size %d; expected less than 2^31" % p.local_size)
 
     def reshape(self, bottom, top):
+        if self.within and 0 in bottom[0].shape[1:]:
+            self.fail("bottom of shape %s has no channels or no pixels" % (bottom[0].shape,))
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):

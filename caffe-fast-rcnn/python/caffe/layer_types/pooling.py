@@ -7,6 +7,8 @@ from ..kernels.pool import max_pooling
 from ..layer import Layer, register
 from ..proto.caffe_pb2 import PoolingParameter
 
+LARGEST_WINDOW = 2 ** 30        # sums of two such numbers are ints of 32 bits
+
 
 @register("Pooling")
 class Pooling(Layer):
@@ -59,6 +61,8 @@ class Pooling(Layer):
         return [getattr(p, both) if p.HasField(both) else default] * 2
 
     def _check_sizes(self):
+        if max(self.stride + self.pad + (self.kernel or [])) > LARGEST_WINDOW:
+            self.fail("kernel %s, stride %s and pad %s must be at most 2^30" % (self.kernel, self.stride, self.pad))
         if min(self.stride) < 1 or (self.kernel and min(self.kernel) < 1):
             self.fail("kernel %s and stride %s must be at least 1" % (self.kernel, self.stride))
         if self.kernel and any(p >= k for p, k in zip(self.pad, self.kernel)):
@@ -68,6 +72,8 @@ class Pooling(Layer):
 
     def reshape(self, bottom, top):
         n, c, h, w = bottom[0].shape
+        if 0 in (c, h, w):
+            self.fail("bottom of shape %s has no channels or no pixels" % (bottom[0].shape,))
         self.window = self.kernel or [h, w]
         self.sizes = [self._pooled(size, i) for i, size in enumerate((h, w))]
         if min(self.sizes) < 1:
@@ -80,6 +86,9 @@ class Pooling(Layer):
         self.torch_cuts = all(2 * p <= k and (out - 1) * s < size + p for size, out, k, s, p in axes)
         for t in top:
             t.reshape(n, c, *self.sizes)
+        if not self.torch_cuts:
+            height, width = (size + pad + more for size, pad, more in zip((h, w), self.pad, self.behind))
+            self.require_memory(n * c * height * width, "its padded bottom")
 
     def _pooled(self, size, i):
         steps, rest = divmod(size + 2 * self.pad[i] - self.window[i], self.stride[i])

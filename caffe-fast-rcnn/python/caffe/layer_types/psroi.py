@@ -35,7 +35,7 @@ class PSROIPoolingLayer(Layer):
         if len(features) != 4 or features[1] != channels:
             self.fail("bottom 0 has shape %s; expected (N, output_dim * group_size^2 = %d, H, W)"
                       % (features, channels))
-        if bottom[1].count != rois[0] * 5:
+        if not rois or bottom[1].count != rois[0] * 5:
             self.fail("bottom 1 has shape %s; expected RoIs (R, 5)" % (rois,))
         top[0].reshape(rois[0], self.output_dim, self.group_size, self.group_size)
 

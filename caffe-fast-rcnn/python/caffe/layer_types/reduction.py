@@ -47,6 +47,8 @@ class ArgMaxLayer(Layer):
     def reshape(self, bottom, top):
         param, shape = self.layer_param.argmax_param, list(bottom[0].shape)
         self.has_axis = param.HasField("axis")
+        if not shape:
+            self.fail("the bottom has no axes; expected (N, ...)")
         self.axis = self.canonical_axis(param.axis, len(shape)) if self.has_axis else 1
         length = shape[self.axis] if self.has_axis else math.prod(shape[1:])
         if not 1 <= param.top_k <= length:

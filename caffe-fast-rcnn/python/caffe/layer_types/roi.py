@@ -43,7 +43,7 @@ class ROIPoolingLayer(Layer):
         features, rois = bottom[0].shape, bottom[1].shape
         if len(features) != 4:
             self.fail("bottom 0 has shape %s; expected (N, C, H, W)" % (features,))
-        if bottom[1].count != rois[0] * 5:
+        if not rois or bottom[1].count != rois[0] * 5:
             self.fail("bottom 1 has shape %s; expected RoIs (R, 5)" % (rois,))
         top[0].reshape(rois[0], features[1], self.pooled_h, self.pooled_w)
 

@@ -42,7 +42,10 @@ def decode_image(data, channels=None):
 def _decode_by_opencv(data, channels):
     cv2 = _cv2()
     flag = {3: cv2.IMREAD_COLOR, 1: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[channels]
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error:       # more than 2^30 pixels, or no memory for them
+        image = None
     if image is not None and image.dtype != np.uint8:
         raise CaffeError("the image has numbers of type %s; expected 8 bits a channel" % image.dtype)
     return image

@@ -14,7 +14,7 @@ from .forks import forks_of_field, forks_of_value, sentence_about
 def as_message(source, kind):
     """A message of class `kind`: `source` itself, the same of another caffe_pb2, or what the prototxt `source` says."""
     if isinstance(source, kind):
-        return source
+        return _complete(source, "the %s given" % kind.DESCRIPTOR.name)
     name = kind.DESCRIPTOR.name
     if isinstance(source, Message) and source.DESCRIPTOR.name == name:
         return _parse(text_format.MessageToString(source), kind(), "the %s given" % name)
@@ -28,21 +28,34 @@ def read_text_proto(path, message):
     try:
         with open(path, encoding="utf-8") as f:
             text = f.read()
-    except (OSError, UnicodeDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is not text"
+    except (OSError, ValueError) as e:      # ValueError: no UTF-8, or a NUL in the name
+        reason = e.strerror if isinstance(e, OSError) else "it is not text, or its name has a NUL"
         raise CaffeError("%s: cannot read this prototxt: %s" % (path, reason)) from None
     return _parse(text, message, path)
 
 
 def _parse(text, message, source):
     try:
-        return text_format.Parse(text, message)
+        message = text_format.Parse(text, message)
     except text_format.ParseError as e:
         where = re.match(r"(\d+):(\d+) : (.*)", str(e), re.S)
         line, what = (":" + where.group(1), where.group(3)) if where else ("", str(e))
         what = " ".join(what.split())
         raise CaffeError("%s%s: not a valid %s: %s%s"
                          % (source, line, message.DESCRIPTOR.name, what, _about_forks(what))) from None
+    except RecursionError:
+        raise CaffeError("%s: not a valid %s: messages are nested too deep"
+                         % (source, message.DESCRIPTOR.name)) from None
+    return _complete(message, source)
+
+
+def _complete(message, source):
+    """`message`; CaffeError if it lacks a required field."""
+    missing = message.FindInitializationErrors()
+    if missing:
+        raise CaffeError("%s: not a valid %s: required fields are missing: %s"
+                         % (source, message.DESCRIPTOR.name, ", ".join(missing[:5])))
+    return message
 
 
 def _about_forks(what):

@@ -4,6 +4,8 @@ A packed `repeated float` and a `bytes` field look the same on the wire, so arra
 in which BlobProto's arrays are bytes, and written straight from their memory: 500 MB at the speed of the disk, instead
 of a number at a time and several times over in memory.
 """
+import math
+
 import numpy as np
 from google.protobuf import descriptor_pb2, message
 
@@ -45,7 +47,15 @@ def read_weights(path):
     layers += [(layer.name, v1_type_name(layer.type), layer.blobs) for layer in net.layers]
     if not layers:
         raise CaffeError("%s: holds no layers: not a caffemodel (a prototxt, or an HTML page saved as one?)" % path)
-    return [(name, kind, [blob_to_array(b) for b in blobs]) for name, kind, blobs in layers if blobs]
+    return [(name, kind, _arrays(path, name, blobs)) for name, kind, blobs in layers if blobs]
+
+
+def _arrays(path, name, blobs):
+    """The arrays of a layer; the error line for one of them names file and layer."""
+    try:
+        return [blob_to_array(b) for b in blobs]
+    except CaffeError as e:
+        raise CaffeError("%s: layer %s: %s" % (path, name, e)) from None
 
 
 def write_weights(path, net_param, arrays):
@@ -82,19 +92,29 @@ def read_blob(path):
 def blob_to_array(blob):
     """The numpy array of a (bytes-schema) BlobProto; legacy num/channels/height/width count as a shape of four."""
     field = "double_data" if blob.double_data else "data"
-    array = np.frombuffer(getattr(blob, field), _ARRAYS[field])
+    data, kind = getattr(blob, field), np.dtype(_ARRAYS[field])
+    if len(data) % kind.itemsize:
+        raise CaffeError("weights: %d bytes of a blob are no numbers of %d bytes: the file is damaged"
+                         % (len(data), kind.itemsize))
+    array = np.frombuffer(data, kind)
     legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
     shape = (blob.num, blob.channels, blob.height, blob.width) if legacy else tuple(blob.shape.dim)
-    if array.size != int(np.prod(shape)):
+    if min(shape, default=0) < 0 or len(shape) > 32:
+        raise CaffeError("weights: a blob of shape %s; expected at most 32 lengths, 0 or more: the file is damaged"
+                         % (shape[:40],))
+    if array.size != math.prod(shape):
         array = _unpacked(blob)
-    if array.size != int(np.prod(shape)):
+    if array.size != math.prod(shape):
         raise CaffeError("weights: a blob of shape %s holds %d numbers: the file is damaged" % (shape, array.size))
     return array.reshape(shape)
 
 
 def _unpacked(blob):
     """The numbers of a blob that was written one by one (legal, rare): parse it by the ordinary schema."""
-    plain = caffe_pb2.BlobProto.FromString(blob.SerializeToString())
+    try:
+        plain = caffe_pb2.BlobProto.FromString(blob.SerializeToString())
+    except message.DecodeError:
+        raise CaffeError("weights: the numbers of a blob cannot be decoded: the file is damaged") from None
     return np.array(plain.double_data or plain.data, np.float32)
 
 
@@ -131,8 +151,8 @@ def _read(path, name, what):
     try:
         with open(path, "rb") as f:
             data = f.read()
-    except OSError as e:
-        raise CaffeError("%s: cannot read this %s: %s" % (path, what, e.strerror)) from None
+    except (OSError, ValueError) as e:      # ValueError: a NUL in the name
+        raise CaffeError("%s: cannot read this %s: %s" % (path, what, getattr(e, "strerror", e))) from None
     try:
         return _BYTES[name].FromString(data)
     except message.DecodeError:

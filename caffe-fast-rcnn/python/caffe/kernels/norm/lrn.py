@@ -9,7 +9,7 @@ def forward(x, size, alpha, beta, k):
     if x.device.type == "cpu":
         rows = _rows(x)
         y = torch.empty_like(rows)
-        lrn_cpu.forward(rows.numpy(), size, alpha / size, beta, k, y.numpy(), torch.get_num_threads())
+        lrn_cpu.forward(rows.numpy(), _window(x, size), alpha / size, beta, k, y.numpy(), torch.get_num_threads())
         return _images(y, x.shape)
     return x * _scale(x, size, alpha, k).pow_(-beta)
 
@@ -19,13 +19,18 @@ def backward(diff, x, size, alpha, beta, k):
     if x.device.type == "cpu":
         rows = _rows(x)
         out = torch.empty_like(rows)
-        lrn_cpu.backward(_rows(diff).numpy(), rows.numpy(), size, alpha / size, beta, k, out.numpy(),
+        lrn_cpu.backward(_rows(diff).numpy(), rows.numpy(), _window(x, size), alpha / size, beta, k, out.numpy(),
                          torch.get_num_threads())
         return _images(out, x.shape)
     scale = _scale(x, size, alpha, k)
     direct = diff * scale.pow(-beta)
     window = _sum_of_channels(direct * x / scale, size)
     return direct.addcmul_(x, window, value=-2 * alpha * beta / size)
+
+
+def _window(x, size):
+    """The odd number of channels that a window of `size` can reach: the sums are the same."""
+    return min(size, max(2 * x.shape[1] - 1, 1))
 
 
 def _scale(x, size, alpha, k):
@@ -43,7 +48,7 @@ def _sum_of_channels(x, size):
 
 def _rows(x):
     """(N, C, H, W) -> (N H W, C), contiguous."""
-    return x.detach().permute(0, 2, 3, 1).reshape(-1, x.shape[1]).contiguous()
+    return x.detach().permute(0, 2, 3, 1).reshape(x.shape[0] * x.shape[2] * x.shape[3], x.shape[1]).contiguous()
 
 
 def _images(rows, shape):
