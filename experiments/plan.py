@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import yaml
 from datasets.by_name import imdb_name, split_names
 from fast_rcnn.config import output_path
 from utils.errors import UserError
+from utils.yaml_files import load_yaml
 
 from experiments.tables import NONE, Dataset, read_settings
 
@@ -27,6 +27,7 @@ class Options:
 
     gpu: str = "0"
     settings: tuple[str, ...] = ()      # KEY VALUE ... of --set
+    cfgs: tuple[str, ...] = ()          # settings files of --cfg, read after the method's own
     iters: str = ""
     weights: str = ""
     resume: str = ""
@@ -39,10 +40,11 @@ class Options:
     ohem_import: str = ""       # modules to import first, with commas between them
 
     @classmethod
-    def from_variables(cls, gpu: str, settings: Sequence[str], variables: Mapping[str, str]) -> "Options":
+    def from_variables(cls, gpu: str, settings: Sequence[str], variables: Mapping[str, str],
+                       cfgs: Sequence[str] = ()) -> "Options":
         """ITERS=100 in `variables` becomes iters='100'."""
-        names = [field.name for field in fields(cls) if field.name not in ("gpu", "settings")]
-        return cls(gpu, tuple(settings), **{name: variables.get(name.upper(), "") for name in names})
+        names = [field.name for field in fields(cls) if field.name not in ("gpu", "settings", "cfgs")]
+        return cls(gpu, tuple(settings), tuple(cfgs), **{name: variables.get(name.upper(), "") for name in names})
 
 
 def plan(method: str, net: str, dataset: str, options: Options) -> list[list[str]]:
@@ -61,7 +63,7 @@ def plan(method: str, net: str, dataset: str, options: Options) -> list[list[str
     commands, trained = [], options.trained
     if not trained:
         settings = _settings(method, experiment_of(method, _training_plus(options.plus), dataset), options.settings)
-        cfgs = cfg_files(method, net, _training_plus(options.plus))
+        cfgs = [*cfg_files(method, net, _training_plus(options.plus)), *options.cfgs]
         iters = options.iters or data.iters
         commands.append([*launch, *_training_tool(method, net, model, data.solver, dataset), *device,
                          "--imdb", data.train_imdb, "--iters", iters, *_start(method, net, dataset, options),
@@ -70,7 +72,7 @@ def plan(method: str, net: str, dataset: str, options: Options) -> list[list[str
     settings = _settings(method, experiment_of(method, options.plus, dataset), options.settings)
     commands.append([*launch, "tools/test_net.py", *device, "--def", os.path.join(model, _test_net(method)),
                      "--net", trained, "--imdb", data.test_imdb, *TEST_FLAGS,
-                     *_cfg_flags(cfg_files(method, net, options.plus)), *settings])
+                     *_cfg_flags([*cfg_files(method, net, options.plus), *options.cfgs]), *settings])
     return commands
 
 
@@ -80,7 +82,8 @@ def outcome(method: str, net: str, dataset: str, options: Options) -> tuple[Path
     trained = ROOT / test[test.index("--net") + 1]
     test_imdb = test[test.index("--imdb") + 1]
     settings = test[test.index("--set"):] if "--set" in test else []
-    folder = output_path(exp_dir_of(cfg_files(method, net, options.plus), settings), imdb_name(test_imdb))
+    folder = output_path(exp_dir_of([*cfg_files(method, net, options.plus), *options.cfgs], settings),
+                         imdb_name(test_imdb))
     return trained, Path(folder) / trained.stem
 
 
@@ -154,7 +157,7 @@ def _setting(key, default, cfgs, settings):
     value = default
     for path in cfgs:
         with open(ROOT / path, encoding="utf-8") as f:
-            branch = yaml.safe_load(f) or {}
+            branch = load_yaml(f) or {}
         *parents, leaf = key.split(".")
         for parent in parents:
             branch = branch.get(parent, {})

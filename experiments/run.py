@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Train and test a detector; every script in experiments/scripts runs this.
 
-    python experiments/run.py SCRIPT METHOD ONLY_DATASET GPU_ID NET [DATASET] [--dry-run] [--import MODULE] \\
-        [--set KEY VALUE ...]
+    python experiments/run.py SCRIPT METHOD ONLY_DATASET GPU_ID NET [DATASET] [--dry-run] [--cfg FILE] \\
+        [--import MODULE] [--set KEY VALUE ...]
 
 Runs the commands of `plan` in order and writes their output to one log file; --dry-run prints the commands.
 """
@@ -27,7 +27,7 @@ from experiments.plan import Options, experiment_of, plan  # noqa: E402
 from experiments.tables import read_settings, settings_table  # noqa: E402
 
 USAGE = """\
-Usage: [VARIABLE=...] {script} GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]
+Usage: [VARIABLE=...] {script} GPU_ID NET [DATASET] [--dry-run] [--cfg FILE ...] [--set KEY VALUE ...]
   GPU_ID     number of the GPU, or cpu
   NET        VGG16, VGG_CNN_M_1024, ZF, ResNet-50 (R-FCN), SqueezeNet or DigitNet (a folder below models/*/)
   DATASET    pascal_voc (default), or another row of experiments/scripts/{table}:
@@ -39,6 +39,7 @@ Usage: [VARIABLE=...] {script} GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE
              to data/NAME, proposals are made, and pages on the data and on the trained net are written
   --import   a fork's module, to be imported first: --import MODULE
   --dry-run  print the commands and run none of them
+  --cfg      a settings file, read after those of experiments/cfgs; may be given more than once
   --set      settings of lib/fast_rcnn/config.py, e.g. --set EXP_DIR seed_rng1701 RNG_SEED 1701
 Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from scratch), RESUME (a state, or auto),
            OVERWRITE=1 (train in a folder that holds another run),
@@ -51,8 +52,9 @@ Variables: ITERS (iterations), WEIGHTS (.caffemodel to start from, none = from s
 """
 
 
-def parse(words: Sequence[str], script: str, method: str, only: str) -> tuple[str, str, bool, str, list[str]]:
-    """(GPU_ID, NET, whether --dry-run, DATASET, words after --set) of a script's arguments.
+def parse(words: Sequence[str], script: str, method: str,
+          only: str) -> tuple[str, str, bool, str, list[str], list[str]]:
+    """(GPU_ID, NET, whether --dry-run, DATASET, files after --cfg, words after --set) of a script's arguments.
 
     only: the one data set of a script that takes no other, or ''.
     """
@@ -64,10 +66,25 @@ def parse(words: Sequence[str], script: str, method: str, only: str) -> tuple[st
     if only and dataset != only:
         raise UserError(f"{os.path.basename(script)} trains on {only} and takes no other data set, got {dataset}")
     dry = rest[:1] == ["--dry-run"]
-    rest = rest[dry:]
+    rest, cfgs = _take_cfgs(rest[dry:])
     if rest and rest[0] != "--set":
-        raise UserError(f"expected --set after the data set, got {rest[0]}; run {script} alone for help")
-    return gpu, net, dry, dataset, rest[1:]
+        raise UserError(f"expected --cfg or --set after the data set, got {rest[0]}; run {script} alone for help")
+    return gpu, net, dry, dataset, cfgs, rest[1:]
+
+
+def _take_cfgs(words):
+    """(the other words, absolute paths of the files) of words that begin with `--cfg FILE`, once or more."""
+    cfgs = []
+    while words[:1] == ["--cfg"]:
+        if len(words) < 2:
+            raise UserError("--cfg needs the name of a settings file; run the script alone for help")
+        places = [ROOT / words[1], Path(os.environ.get("OLDPWD", ROOT)) / words[1]]
+        path = next(filter(Path.is_file, places), None)
+        if path is None:
+            raise UserError(f"--cfg {words[1]}: no such file in {' or '.join(str(place.parent) for place in places)}")
+        cfgs.append(os.path.relpath(path, ROOT) if path.is_relative_to(ROOT) else str(path))
+        words = words[2:]
+    return words, cfgs
 
 
 def _import_own(words):
@@ -124,13 +141,12 @@ def main(words: Sequence[str]) -> int:
     """Run a script: words are its path, METHOD, the one data set it takes ('' for any), and its arguments."""
     script, method, only, *args = words
     args = _import_own(args)
-    gpu, net, dry, dataset, settings = parse(args, script, method, only)
-    options = Options.from_variables(gpu, settings, os.environ)
+    gpu, net, dry, dataset, cfgs, settings = parse(args, script, method, only)
+    options = Options.from_variables(gpu, settings, os.environ, cfgs)
     folder = find_folder(method, dataset, os.environ)
     commands = plan_folder(method, net, folder, options) if folder else plan(method, net, dataset, options)
     if dry:
-        for command in commands:
-            print(shlex.join(command))
+        print("\n".join(map(shlex.join, commands)), flush=True)
         return 0
     if folder:
         require_weights(commands)
@@ -141,5 +157,8 @@ def main(words: Sequence[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:     # --dry-run | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except UserError as e:
         sys.exit(f"error: {' '.join(str(e).split())}")

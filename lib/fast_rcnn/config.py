@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from easydict import EasyDict as edict
 from utils.errors import UserError
+from utils.yaml_files import load_yaml
 
 from fast_rcnn.setting_ranges import describe, expected, ranged, take_ranges
 
@@ -122,6 +123,10 @@ cfg.USE_GPU_NMS = True     # accepted and without effect: NMS is exact and the s
 cfg.GPU_ID = 0
 
 
+# of settings in the first versions of py-R-FCN
+EARLY_NAMES = {'TRAIN.AGONISTIC': 'TRAIN.AGNOSTIC', 'TEST.AGONISTIC': 'TEST.AGNOSTIC'}
+
+
 def get_output_dir(imdb, net=None):
     """<ROOT_DIR>/output/<EXP_DIR>/<imdb.name>[/<net.name>], made where it does not exist."""
     path = output_path(cfg.EXP_DIR, imdb.name)
@@ -157,7 +162,7 @@ def cfg_from_file(filename):
     """Change cfg by a yml file, a mapping like `TRAIN: {BATCH_SIZE: 64}`."""
     try:
         with open(filename, encoding='utf-8') as f:
-            tree = yaml.safe_load(f)
+            tree = load_yaml(f)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as e:      # ValueError: no UTF-8, thousands of digits
         raise UserError("config file %s cannot be read: %s" % (filename, ' '.join(str(e).split()))) from e
     if not isinstance(tree, (dict, type(None))):
@@ -291,6 +296,9 @@ def _short(value):
 
 def _set(key, value, where, text=None):
     """Put a value into cfg; `text` is what stood on the command line, kept as it is where the default is text."""
+    if key in EARLY_NAMES:
+        print("setting %s %s is the early name of %s" % (key, where, EARLY_NAMES[key]), flush=True)
+        key = EARLY_NAMES[key]
     known = {**dict(_leaves(cfg)), **_DEFAULTS}     # a fork's settings, which it added to cfg, have their values' types
     if key not in known:
         raise UserError("unknown setting %s %s; the nearest known one is %s"

@@ -4,6 +4,7 @@ import math
 import yaml
 
 from utils.errors import UserError
+from utils.yaml_files import load_yaml
 
 
 def _is_number(value):
@@ -29,10 +30,10 @@ def read_params(layer, example):
     """
     text = getattr(layer, "param_str", None) or getattr(layer, "param_str_", "")
     try:
-        params = yaml.safe_load(text)
+        params = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError):    # the last two: thousands of digits or brackets
         params = None
-    if not isinstance(params, dict) or not set(yaml.safe_load(example)) <= set(params):
+    if not isinstance(params, dict) or not set(load_yaml(example)) <= set(params):
         raise UserError("%s: param_str must be like %s, got %.200r" % (type(layer).__name__, example, text))
     for key, (expected, holds) in PARAMS.items():
         if key in params and not holds(params[key]):

@@ -7,6 +7,7 @@ import yaml
 from fast_rcnn.config import cfg, cfg_from_file, cfg_from_list, check_cfg, get_output_dir, output_path
 from support.settings import settings
 from utils.errors import UserError
+from utils.python_layer import read_params
 from utils.timer import Timer
 
 
@@ -236,3 +237,26 @@ def test_the_command_line_may_lead_results_anywhere(tmp_path):
     with settings({}):
         cfg_from_list(["EXP_DIR", str(tmp_path / "mine")])
         assert output_path(cfg.EXP_DIR, "voc") == str(tmp_path / "mine" / "voc")
+
+
+def test_a_python_tuple_is_read_as_a_list_and_no_other_python_tag(tmp_path):
+    """As in fast-rcnn's multiscale.yml and in py-R-FCN's prototxts for COCO."""
+    path = tmp_path / "a.yml"
+    path.write_text("TRAIN:\n  SCALES: !!python/tuple [480, 576]\n")
+    with settings({}):
+        cfg_from_file(path)
+        assert cfg.TRAIN.SCALES == (480, 576)
+    path.write_text("EXP_DIR: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(UserError, match="a.yml cannot be read: .*python/object/apply:os.getcwd"):
+        cfg_from_file(path)
+    layer = type("Layer", (), {"param_str": "'feat_stride': 16\n'scales': !!python/tuple [4, 8, 16, 32]"})()
+    assert read_params(layer, "'feat_stride': 16")["scales"] == [4, 8, 16, 32]
+
+
+def test_the_early_spelling_of_agnostic(tmp_path, capsys):
+    path = tmp_path / "a.yml"
+    path.write_text("TRAIN:\n  AGONISTIC: true\n")
+    with settings({"TRAIN.AGNOSTIC": False}):
+        cfg_from_file(path)
+        assert cfg.TRAIN.AGNOSTIC
+    assert capsys.readouterr().out == f"setting TRAIN.AGONISTIC in {path} is the early name of TRAIN.AGNOSTIC\n"

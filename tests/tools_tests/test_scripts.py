@@ -16,13 +16,14 @@ SCRIPTS = ["fast_rcnn.sh", "fast_rcnn_ohem.sh", "fast_rcnn_ohem_07tv12tv.sh"]
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script_alone_prints_its_usage(run_script, script):
     result = run_script(script)
-    assert result.returncode == 1 and "GPU_ID NET [DATASET] [--dry-run] [--set KEY VALUE ...]" in result.stderr
+    assert result.returncode == 1 and "GPU_ID NET [DATASET] [--dry-run] [--cfg FILE ...] [--set KEY VALUE ...]" in result.stderr
 
 
 @pytest.mark.parametrize("args, words", [
     (["cpu", "SqueezeNet", "imagenet"], "unknown data set imagenet; use voc:FOLDER, coco:FOLDER, imdb:TRAIN/TEST or one of: pascal_voc"),
     (["cpu", "ResNet"], "unknown net ResNet"),
-    (["cpu", "SqueezeNet", "pascal_voc", "--sett", "A", "B"], "expected --set"),
+    (["cpu", "SqueezeNet", "pascal_voc", "--sett", "A", "B"], "expected --cfg or --set"),
+    (["cpu", "SqueezeNet", "pascal_voc", "--cfg", "no.yml"], "--cfg no.yml: no such file"),
 ])
 def test_mistakes_are_one_line(run_script, args, words):
     result = run_script("fast_rcnn_ohem.sh", *args)
@@ -37,6 +38,17 @@ def test_dry_run_prints_the_commands_and_runs_none(run_script):
     assert train[1] == "tools/train_net.py" and test[1] == "tools/test_net.py"
     assert train[-5:] == test[-5:] == ["--set", "EXP_DIR", "a b", "RNG_SEED", "7"]
     assert test[test.index("--net") + 1] == "output/a b/digits_trainval/digitnet_fast_rcnn_iter_1600.caffemodel"
+
+
+def test_a_settings_file_after_the_data_set(run_script, tmp_path):
+    """Both commands read it after the method's own, and results go where its EXP_DIR says."""
+    path = tmp_path / "my.yml"
+    path.write_text("EXP_DIR: mine\nTRAIN:\n  SCALES: !!python/tuple [480, 576]\n", encoding="utf-8")
+    result = run_script("fast_rcnn_ohem.sh", "cpu", "DigitNet", "digits", "--dry-run", "--cfg", path, "--set", "RNG_SEED", "7")
+    assert result.returncode == 0, result.stderr
+    train, test = map(shlex.split, result.stdout.splitlines())
+    assert train[-5:] == test[-5:] == ["--cfg", str(path), "--set", "RNG_SEED", "7"]
+    assert test[test.index("--net") + 1] == "output/mine/digits_trainval/digitnet_fast_rcnn_iter_1600.caffemodel"
 
 
 def test_paths_and_names_of_any_kind_stay_one_word(commands_of):
