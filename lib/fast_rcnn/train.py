@@ -339,8 +339,10 @@ def check_settings(net_param):
         raise UserError("TRAIN.USE_OHEM is True, but the net %s has no OHEMDataLayer, so nothing would be mined; train "
                         "a fast_rcnn_ohem model, or set TRAIN.USE_OHEM False" % net_param.name)
     if mines and not train.USE_OHEM:
-        raise UserError("the net %s mines (%s), but TRAIN.USE_OHEM is False, so it would only see sampled "
-                        "RoIs; add --cfg experiments/cfgs/%s.yml" % (net_param.name, mines, MINING_CFGS[mines]))
+        print("The net %s mines (%s), but TRAIN.USE_OHEM is False: it chooses among sampled RoIs, %s. If that is a "
+              "mistake, add --cfg experiments/cfgs/%s.yml" % (
+                  net_param.name, mines, "all there are" if train.BATCH_SIZE < 0 else
+                  "at most %d of a minibatch" % train.BATCH_SIZE, MINING_CFGS[mines]), flush=True)
 
 
 def mining_layer(net_param):

@@ -322,7 +322,6 @@ def test_a_net_without_data_layer_is_refused(tmp_path):
 
 @pytest.mark.parametrize("net, changes, message", [
     (PLAIN_NET, {"TRAIN.USE_OHEM": True}, "has no OHEMDataLayer, so nothing would be mined"),
-    (OHEM_NET, {"TRAIN.USE_OHEM": False}, "mines .OHEMDataLayer., but TRAIN.USE_OHEM is False"),
     (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BG_THRESH_LO": 0.1}, "BG_THRESH_LO is 0.1, but mining needs every"),
     (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BATCH_SIZE": -1}, "BATCH_SIZE is -1, but mining must keep at least one RoI"),
     (OHEM_NET, {"TRAIN.USE_OHEM": True, "TRAIN.BATCH_SIZE": 3, "TRAIN.OHEM_PER_IMAGE": True}, "must be a multiple"),
@@ -335,6 +334,16 @@ def test_settings_that_contradict_the_net_are_refused(tmp_path, net, changes, me
     """
     with settings({**SETTINGS, **changes}), pytest.raises(UserError, match=message):
         SolverWrapper(write_solver(tmp_path, net), random_entries(tmp_path, 2), tmp_path / "output")
+
+
+def test_a_net_that_mines_among_sampled_rois_trains_with_a_line(tmp_path, capsys):
+    """As with the original, where a fork may mean it."""
+    with settings({**SETTINGS, "TRAIN.USE_OHEM": False}):
+        wrapper = SolverWrapper(write_solver(tmp_path, OHEM_NET), random_entries(tmp_path, 2), tmp_path / "output")
+        wrapper.solver.step(1)
+    assert "mines (OHEMDataLayer), but TRAIN.USE_OHEM is False: it chooses among sampled RoIs, at most 8 of a minibatch" \
+        in capsys.readouterr().out
+    assert 0 < len(wrapper.solver.net.blobs["rois_hard"].data) <= len(wrapper.solver.net.blobs["rois"].data) <= 8
 
 
 def test_a_solver_without_its_net_is_refused(tmp_path):
