@@ -239,6 +239,9 @@ class SolverWrapper:
         Returns (SolverParameter, NetParameter).
         """
         solver_param, net_param, changed = fit_solver(solver_prototxt, num_classes)
+        if solver_param.snapshot_format == solver_param.HDF5:
+            raise UserError("solver %s asks for snapshots in HDF5, and test nets and --resume need caffemodels; remove "
+                            "snapshot_format: HDF5" % solver_prototxt)
         if changed:
             path = os.path.join(self.output_dir, "train.prototxt")
             print("The net is fitted to %d classes: %s" % (num_classes, path))

@@ -190,7 +190,6 @@ def test_weights_of_the_solver_prototxt(tmp_path):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("snapshot_format: HDF5", "snapshot_format HDF5 is not supported"),
     ('test_net: "%s" test_net: "%s" test_iter: 1 test_interval: 1', "1 test_iter for 2 test nets")])
 def test_settings_that_cannot_be_kept_are_refused_at_once(tmp_path, text, words):
     if "%" in text:

@@ -346,6 +346,13 @@ def test_a_net_that_mines_among_sampled_rois_trains_with_a_line(tmp_path, capsys
     assert 0 < len(wrapper.solver.net.blobs["rois_hard"].data) <= len(wrapper.solver.net.blobs["rois"].data) <= 8
 
 
+def test_snapshots_in_hdf5_are_refused(tmp_path):
+    path = write_solver(tmp_path)
+    path.write_text(path.read_text() + "snapshot_format: HDF5\n")
+    with settings(SETTINGS), pytest.raises(UserError, match="asks for snapshots in HDF5, .*; remove snapshot_format"):
+        SolverWrapper(path, random_entries(tmp_path, 2), tmp_path / "output")
+
+
 def test_a_solver_without_its_net_is_refused(tmp_path):
     path = write_solver(tmp_path)
     os.remove(tmp_path / "train.prototxt")

@@ -12,7 +12,13 @@ from .blob import Blob
 from .common import CaffeError
 from .layer import create_layer
 from .net_calls import NetCalls
-from .net_weights import copy_trained_layers, save_trained_layers, share_trained_layers
+from .net_weights import (
+    copy_trained_layers,
+    load_hdf5_layers,
+    save_hdf5_layers,
+    save_trained_layers,
+    share_trained_layers,
+)
 from .param_sharing import ParamTable
 from .proto import caffe_pb2
 from .recompute_plan import RecomputePlan
@@ -294,8 +300,16 @@ class Net(NetCalls):
             blob.zero_diff()
 
     def copy_from(self, weights):
-        """Load a caffemodel by layer names; logs what came from it, what keeps its filler and what it holds in vain."""
+        """Load a caffemodel or HDF5 weights by layer names; logs what came from it, and what keeps its filler."""
         copy_trained_layers(self, str(weights))
+
+    def load_hdf5(self, filename):
+        """Load HDF5 weights by layer names, as copy_from does."""
+        load_hdf5_layers(self, str(filename))
+
+    def save_hdf5(self, filename, write_diff=False):
+        """Write the parameters as HDF5: data/<layer>/0, 1, ...; with write_diff also diff/<layer>/0, 1, ..."""
+        save_hdf5_layers(self, str(filename), write_diff)
 
     def share_with(self, other):
         """Use the parameters of the layers of the same name in another Net, without copying them."""

@@ -1,15 +1,19 @@
 """Weights in and out of a net: caffemodel files, and sharing with another net."""
 from .common import CaffeError, log
 from .proto import caffe_pb2
+from .util.hdf5_weights import is_hdf5, read_hdf5_weights, write_hdf5_weights
 from .util.weight_files import read_weights, write_weights
 
 
 def copy_trained_layers(net, path):
-    """Load the caffemodel at `path` into the layers of the same names.
+    """Load the caffemodel, or the HDF5 weights, at `path` into the layers of the same names.
 
     Logs for each layer whether it came from the file, keeps its filler, or found no layer here.
     Raises CaffeError, before anything is changed, when a layer's arrays do not fit.
     """
+    if is_hdf5(path):
+        load_hdf5_layers(net, path)
+        return
     targets = _by_name(net)
     source = [(name, arrays, _next(targets, name)) for name, _, arrays in read_weights(path)]
     fitting = [(name, arrays, layer) for name, arrays, layer in source if layer is not None]
@@ -31,6 +35,59 @@ def copy_trained_layers(net, path):
                 % (layer.layer_param.name, path, _filler_names(layer.layer_param)))
     if not fitting:
         log("net.cpp:823", "No layer of %s fits this net by name: nothing was loaded" % path, "W")
+
+
+def load_hdf5_layers(net, path):
+    """Load HDF5 weights into the layers of the same names, with the rules of copy_trained_layers.
+
+    A parameter that the file lacks is one that another layer owns, which Caffe writes once.
+    """
+    targets, source = _by_name(net), read_hdf5_weights(path)
+    owned, loads = _owned(net), []
+    for name, arrays in source.items():
+        layer = _next(targets, name)
+        if layer is None:
+            log("net.cpp:805", "Ignoring source layer %s: no layer of this name with parameters here" % name)
+            continue
+        loads += _hdf5_loads(path, name, arrays, layer, owned)
+        log("net.cpp:817", "Copying source layer %s" % name)
+    for blob, array in loads:
+        blob.data[...] = array.reshape(blob.shape)
+    if not loads:
+        log("net.cpp:823", "No layer of %s fits this net by name: nothing was loaded" % path, "W")
+
+
+def _hdf5_loads(path, name, arrays, layer, owned):
+    """[(blob, array)] for a layer; CaffeError where its arrays do not fit."""
+    if max(arrays) >= len(layer.blobs):
+        raise CaffeError("%s: layer %s has %d arrays in the file and %d parameters in the net"
+                         % (path, name, 1 + max(arrays), len(layer.blobs)))
+    for i, blob in enumerate(layer.blobs):
+        if i in arrays and not _same_shape(arrays[i].shape, blob.shape):
+            raise CaffeError("%s: layer %s, parameter %d: shape %s in the file, %s in the net; to learn this layer "
+                             "from scratch, rename it in the prototxt" % (path, name, i, arrays[i].shape, blob.shape))
+        if i not in arrays and (id(layer), i) in owned:
+            raise CaffeError("%s: layer %s has no parameter %d in the file, and shares it with no other layer"
+                             % (path, name, i))
+    return [(layer.blobs[i], array) for i, array in arrays.items()]
+
+
+def save_hdf5_layers(net, path, write_diff=False):
+    """Write net's parameters (and their diffs) as HDF5, whole or not at all; a shared one stands under its owner."""
+    owned = _owned(net)
+    layers = [(layer.layer_param.name,
+               {i: (blob.data, blob.diff if write_diff else None) for i, blob in enumerate(layer.blobs)
+                if (id(layer), i) in owned}) for layer in net.layers]
+    write_hdf5_weights(path, layers, write_diff)
+
+
+def _owned(net):
+    """{(id of a layer, number of a parameter)}: the first layer that has a parameter owns it."""
+    first = {}
+    for layer in net.layers:
+        for i, blob in enumerate(layer.blobs):
+            first.setdefault(id(blob), (id(layer), i))
+    return set(first.values())
 
 
 def _by_name(net):

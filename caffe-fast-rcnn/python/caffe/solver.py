@@ -18,6 +18,7 @@ from .proto import caffe_pb2
 from .solver_check import check_solver, count_test_nets
 from .update_rules import HISTORY, RULES
 from .util.files import as_message
+from .util.hdf5_weights import is_hdf5, read_hdf5_state, write_hdf5_state
 from .util.upgrade import upgrade_solver
 from .util.weight_files import read_state, write_state
 
@@ -266,20 +267,34 @@ class Solver:
     # ---- files
 
     def snapshot(self):
-        """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate; returns the solverstate's name."""
+        """Write <snapshot_prefix>_iter_<N>.caffemodel and .solverstate; returns the solverstate's name.
+
+        With snapshot_format HDF5 .caffemodel.h5 and .solverstate.h5.
+        """
         stem = "%s_iter_%d" % (self.param.snapshot_prefix, self.iter)
+        history = [h.cpu().numpy() for slot in self._history for h in slot]
+        if self.param.snapshot_format == self.param.HDF5:
+            return self._snapshot_to_hdf5(stem, history)
         log("solver.cpp:454", "Snapshotting to binary proto file %s.caffemodel" % stem)
         self.net.save(stem + ".caffemodel")
-        history = [h.cpu().numpy() for slot in self._history for h in slot]
         write_state(stem + ".solverstate", self.iter, stem + ".caffemodel", history, self._current_step,
                     self._data_positions())
         log("sgd_solver.cpp:273", "Snapshotting solver state to binary proto file %s.solverstate" % stem)
         return stem + ".solverstate"
 
+    def _snapshot_to_hdf5(self, stem, history):
+        weights, state = stem + ".caffemodel.h5", stem + ".solverstate.h5"
+        log("solver.cpp:464", "Snapshotting to HDF5 file %s" % weights)
+        self.net.save_hdf5(weights, self.param.snapshot_diff)
+        write_hdf5_state(state, self.iter, weights, history, self._current_step, self._data_positions())
+        log("sgd_solver.cpp:281", "Snapshotting solver state to HDF5 file %s" % state)
+        return state
+
     def restore(self, filename):
         """Continue from a solverstate: iteration, weights, history, random state and the data layers' positions."""
         filename = str(filename)
-        iteration, learned_net, history, current_step, random_state, positions = read_state(filename)
+        iteration, learned_net, history, current_step, random_state, positions = (
+            read_hdf5_state if is_hdf5(filename) else read_state)(filename)
         slots = [h for slot in self._history for h in slot]
         if len(history) != len(slots):
             raise CaffeError("%s: history of %d arrays, this solver has %d: it belongs to another net or solver type"

@@ -52,8 +52,6 @@ def check_solver(p):
         for field, expected, holds in rules:
             if not holds(getattr(p, field)):
                 raise CaffeError("solver: %s is %s%s; expected %s" % (field, _text(p, field), of, expected))
-    if p.snapshot_format == p.HDF5:
-        raise CaffeError("solver: snapshot_format HDF5 is not supported; leave it out, or use BINARYPROTO")
     learning_rate(p, 0)
     _check_tests(p)
     _check_snapshots(p)
