@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import caffe
 import fast_rcnn.train
@@ -347,7 +348,7 @@ def test_a_net_that_mines_among_sampled_rois_trains_with_a_line(tmp_path, capsys
 
 
 def test_snapshots_in_hdf5_are_refused(tmp_path):
-    path = write_solver(tmp_path)
+    path = Path(write_solver(tmp_path))
     path.write_text(path.read_text() + "snapshot_format: HDF5\n")
     with settings(SETTINGS), pytest.raises(UserError, match="asks for snapshots in HDF5, .*; remove snapshot_format"):
         SolverWrapper(path, random_entries(tmp_path, 2), tmp_path / "output")
