@@ -349,7 +349,7 @@ def test_a_net_that_mines_among_sampled_rois_trains_with_a_line(tmp_path, capsys
 
 def test_snapshots_in_hdf5_are_refused(tmp_path):
     path = Path(write_solver(tmp_path))
-    path.write_text(path.read_text() + "snapshot_format: HDF5\n")
+    path.write_text(path.read_text(encoding="utf-8") + "snapshot_format: HDF5\n", encoding="utf-8")
     with settings(SETTINGS), pytest.raises(UserError, match="asks for snapshots in HDF5, .*; remove snapshot_format"):
         SolverWrapper(path, random_entries(tmp_path, 2), tmp_path / "output")
 
