@@ -32,6 +32,7 @@ from fast_rcnn.prototxt import adapt_net
 from label_errors.notes import write_notes
 from label_errors.page import suspects_page
 from label_errors.suspects import KINDS, LEAST_SCORE, Suspect, find_suspects, ledger_of
+from run_report.verdicts import load_truth
 from training.record import read_record
 from training.resume import last_state, read_ledger, stem_of
 from utils.errors import UserError
@@ -170,7 +171,9 @@ def main():
     objects = objects_of(imdb.roidb)
     detections = (detect_in_folds(args, record, prototxt, imdb) if args.folds
                   else detect_all(net, imdb, range(imdb.num_images)))
-    suspects = find_suspects(objects, detections, seen, dict.fromkeys(KINDS, -1.0) if args.all else LEAST_SCORE)
+    _, truths = load_truth(name)
+    suspects = find_suspects(objects, detections, seen, dict.fromkeys(KINDS, -1.0) if args.all else LEAST_SCORE,
+                             [truth.boxes[truth.ignored] for truth in truths])
     out = args.out or os.path.join(args.run, 'label_errors')
     os.makedirs(out, exist_ok=True)
     write_table(os.path.join(out, 'suspects.csv'), suspects, imdb)

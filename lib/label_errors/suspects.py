@@ -41,16 +41,18 @@ class Suspect:
     last_loss: float = float("nan")
 
 
-def find_suspects(objects, detections, ledger, least=LEAST_SCORE):
+def find_suspects(objects, detections, ledger, least=LEAST_SCORE, ignored=None):
     """Suspects of all images by falling score, of each kind those with least[kind] or more.
 
     objects: for each image (boxes (G, 4), classes (G,)).  detections: for each image (n, 6) [x1 y1 x2 y2 score class].
-    ledger: of ledger_of.
+    ledger: of ledger_of.  ignored: for each image boxes (K, 4) of difficult objects and crowds, which are labelled,
+    though they neither train nor count.
     """
     found = []
     for image, ((boxes, classes), dets) in enumerate(zip(objects, detections)):
         seen = ledger[image]
-        found += missing_objects(image, boxes, dets, seen.regions)
+        labelled = boxes if ignored is None else np.concatenate([boxes, np.reshape(ignored[image], (-1, 4))])
+        found += missing_objects(image, labelled, dets, seen.regions)
         found += wrong_classes(image, boxes, classes, dets, seen.objects)
         found += wrong_boxes(image, boxes, classes, dets, seen.objects)
         found += duplicates(image, boxes, classes)

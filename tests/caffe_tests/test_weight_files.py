@@ -49,6 +49,20 @@ def test_legacy_shapes_and_v1_layers_load(tmp_path):
     np.testing.assert_array_equal(target.params["a"][1].data, B)
 
 
+def test_layers_of_the_oldest_format_load(tmp_path):
+    """V0: name and weights are in `layers { layer { ... } }`.  C++ Caffe loads the same numbers."""
+    net = caffe_pb2.NetParameter()
+    layer = net.layers.add().layer
+    layer.name, layer.type = "a", "innerproduct"
+    layer.blobs.add(num=1, channels=1, height=2, width=3, data=W.ravel())
+    layer.blobs.add(num=1, channels=1, height=1, width=2, data=B)
+    (tmp_path / "old").write_bytes(net.SerializeToString())
+    target = net_from_text(NET)
+    target.copy_from(str(tmp_path / "old"))
+    np.testing.assert_array_equal(target.params["a"][0].data, W)
+    np.testing.assert_array_equal(target.params["a"][1].data, B)
+
+
 def test_unpacked_arrays_load(tmp_path):
     """Protobuf allows repeated numbers one by one, each behind its own tag."""
     shape = caffe_pb2.BlobShape(dim=[2]).SerializeToString()

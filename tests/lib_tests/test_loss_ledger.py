@@ -157,6 +157,15 @@ def test_what_is_mined_and_detected_far_from_objects_is_suspected():
     assert suspect.score == pytest.approx((0.9 + 0.7) / 2)
 
 
+def test_a_difficult_object_is_labelled():
+    """What is detected and mined there is no object that nobody labelled."""
+    ledger = ledger_of_one()
+    add(ledger, [FAR], [0], [3.0], [True], [[0.2, 0.7, 0.1]])
+    dets, objects = [np.array([[61, 60, 80, 79, 0.9, 1.0]])], [(np.array([OBJECT], float), np.array([1]))]
+    assert [suspect.kind for suspect in find_suspects(objects, dets, seen_of(ledger))] == ["missing"]
+    assert find_suspects(objects, dets, seen_of(ledger), ignored=[np.array([FAR])]) == []
+
+
 def test_a_box_far_off_and_a_duplicate_are_suspected():
     boxes, classes = np.array([OBJECT, [11, 10, 30, 29]], float), np.array([1, 1])
     [twice] = duplicates(0, boxes, classes)

@@ -39,15 +39,22 @@ _BYTES = _bytes_schema()
 def read_weights(path):
     """[(layer name, layer type, [arrays])] of a caffemodel in file order, layers without arrays left out.
 
-    Arrays are read-only views of the file's bytes, in the shape the file states.  Reads the `layer` and the older
-    `layers` form.  Raises CaffeError naming the file when it is missing, cut off or no caffemodel.
+    Arrays are read-only views of the file's bytes, in the shape the file states.  Reads the `layer` form, and the older
+    `layers` and `layers { layer }`.  Raises CaffeError naming the file when it is missing, cut off or no caffemodel.
     """
     net = _read(path, "NetParameter", "caffemodel")
     layers = [(layer.name, layer.type, layer.blobs) for layer in net.layer]
-    layers += [(layer.name, v1_type_name(layer.type), layer.blobs) for layer in net.layers]
+    layers += [_of_old_format(layer) for layer in net.layers]
     if not layers:
         raise CaffeError("%s: holds no layers: not a caffemodel (a prototxt, or an HTML page saved as one?)" % path)
     return [(name, kind, _arrays(path, name, blobs)) for name, kind, blobs in layers if blobs]
+
+
+def _of_old_format(layer):
+    """(name, type, blobs) of a V1LayerParameter, or of the V0LayerParameter in it."""
+    if layer.HasField("layer"):
+        return layer.layer.name, layer.layer.type, layer.layer.blobs or layer.blobs
+    return layer.name, v1_type_name(layer.type), layer.blobs
 
 
 def _arrays(path, name, blobs):
