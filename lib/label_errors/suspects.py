@@ -14,7 +14,7 @@ from training.loss_ledger import NEAR_OBJECT, SAME_REGION
 from utils.cython_bbox import bbox_overlaps
 
 KINDS = ("missing", "class", "box", "duplicate")
-LEAST_SCORE = {"missing": 0.1, "class": 0.0, "box": 0.25, "duplicate": 0.0}
+LEAST_SCORE = {"missing": 0.1, "class": 0.4, "box": 0.25, "duplicate": 0.0}
 BOX_IOU = (0.3, 0.6)    # of an object with its detection from which its box is far off
 DUPLICATE_IOU = 0.8
 
@@ -124,8 +124,9 @@ def _missing_score(box, detected, cls, regions):
 def wrong_classes(image, boxes, classes, dets, objects):
     """Objects to which the net gives another class more than their own.
 
-    The score is the mean of two differences, each other class less own class: of the probabilities, on the mean over
-    the training, and of the scores of the detections there.
+    The score is (1 + margin - detected) / 2.  margin: probability of the other class less that of the own class, on
+    the mean over the training; detected: score of the own class's detection there.  What the last net detects of the
+    other class does not count: by then it has learned the label.
     """
     suspects = []
     for k in range(len(boxes) if objects else 0):
@@ -134,7 +135,7 @@ def wrong_classes(image, boxes, classes, dets, objects):
         other = int(others.argmax())
         margin = others[other] - objects["prob"][k, classes[k]]
         detected = _best(boxes[k], dets, other, SAME_REGION)
-        score = float(margin + detected - _best(boxes[k], dets, classes[k], SAME_REGION)) / 2
+        score = float(1 + margin - _best(boxes[k], dets, classes[k], SAME_REGION)) / 2
         if objects["seen"][k]:
             suspects.append(Suspect("class", score, image, _tuple(boxes[k]), int(classes[k]), other, detected,
                                     **_known(objects, k)))

@@ -145,7 +145,7 @@ def test_a_label_of_another_class_is_suspected():
     dets = np.array([[*OBJECT, 0.9, 2], [*OBJECT, 0.2, 1]], float)
     [suspect] = find_suspects([(np.array([OBJECT, FAR], float), np.array([1, 1]))], [dets], seen_of(ledger))
     assert (suspect.kind, suspect.label, suspect.suggested, suspect.box) == ("class", 1, 2, tuple(OBJECT))
-    assert suspect.score == pytest.approx((0.5 + 0.7) / 2) and suspect.mean_loss == 2
+    assert suspect.score == pytest.approx((1 + 0.5 - 0.2) / 2) and suspect.mean_loss == 2
 
 
 def test_what_is_mined_and_detected_far_from_objects_is_suspected():
