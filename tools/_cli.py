@@ -67,6 +67,19 @@ def parse(parser):
     return parser.parse_args()
 
 
+def add_wait_flag(parser):
+    """--wait: whether to wait for the caffemodel."""
+    parser.add_argument('--wait', type=parse_bool, default=False, metavar='BOOL',
+                        help="true: wait until the caffemodel exists (default: false)")
+
+
+def wait_for(caffemodel):
+    """Return when the file exists; looks every 10 seconds."""
+    while not os.path.exists(caffemodel):
+        print("Waiting for %s to exist..." % caffemodel, flush=True)
+        time.sleep(10)
+
+
 def parse_bool(text):
     """Type of a flag that takes true or false."""
     if text.lower() in ('true', 'yes', '1'):

@@ -20,6 +20,7 @@ def parse_args():
                         help="prototxt of the RPN, models/<dataset>/<NET>/faster_rcnn_alt_opt/rpn_test.pt")
     parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="its caffemodel")
     parser.add_argument('--imdb', default='voc_2007_test', help="data set (default: voc_2007_test)")
+    _cli.add_wait_flag(parser)
     parser.add_argument('--out', metavar='FILE',
                         help="write this .npz (default: output/<EXP_DIR>/<data set>/<caffemodel>_proposals.npz)")
     _cli.add_common_flags(parser)
@@ -31,6 +32,8 @@ def main():
     cfg.TEST.RPN_PRE_NMS_TOP_N = 0          # unless the user says otherwise: look at every anchor
     cfg.TEST.RPN_POST_NMS_TOP_N = 2000
     _cli.configure(args)
+    if args.wait:
+        _cli.wait_for(args.caffemodel)
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/faster_rcnn_alt_opt/rpn_test.pt")
     _cli.need_file(args.caffemodel, '--net', "train one with tools/train_faster_rcnn_alt_opt.py")
     if args.out and not args.out.endswith('.npz'):

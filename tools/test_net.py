@@ -20,8 +20,7 @@ def parse_args():
     parser.add_argument('--def', dest='prototxt', required=True, metavar='FILE', help="prototxt of the test net")
     parser.add_argument('--net', dest='caffemodel', required=True, metavar='FILE', help="caffemodel to test")
     parser.add_argument('--imdb', default='voc_2007_test', help="data set (default: voc_2007_test)")
-    parser.add_argument('--wait', type=_cli.parse_bool, default=False, metavar='BOOL',
-                        help="true: wait until the caffemodel exists (default: false)")
+    _cli.add_wait_flag(parser)
     parser.add_argument('--comp', dest='comp_mode', action='store_true', help="competition mode: keep the result files")
     parser.add_argument('--vis', action='store_true', help="show the detections of each image")
     parser.add_argument('--num_dets', dest='max_per_image', type=_cli.parse_count(0), default=100,
@@ -33,20 +32,13 @@ def parse_args():
     return _cli.parse(parser)
 
 
-def wait_for(caffemodel):
-    """Return when the file exists; looks every 10 seconds."""
-    while not os.path.exists(caffemodel):
-        print("Waiting for %s to exist..." % caffemodel, flush=True)
-        time.sleep(10)
-
-
 def main():
     args, start = parse_args(), time.monotonic()
     _cli.take_rank()
     _cli.configure(args)
     _cli.seed()
     if args.wait:
-        wait_for(args.caffemodel)
+        _cli.wait_for(args.caffemodel)
     _cli.need_file(args.prototxt, '--def', "the models are in models/<dataset>/<NET>/<method>/test.prototxt")
     _cli.need_file(args.caffemodel, '--net', "train one with experiments/scripts/fast_rcnn_ohem.sh")
     imdb = load_imdb(args.imdb)

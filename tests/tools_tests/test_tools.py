@@ -10,6 +10,7 @@ from support.reference import ROOT
 FLAGS = {"train_net.py": ["--gpu", "--precision", "--deterministic", "--solver", "--iters", "--weights", "--cfg", "--imdb", "--rand", "--resume", "--set"],
          "test_net.py": ["--gpu", "--precision", "--def", "--net", "--cfg", "--wait", "--imdb", "--comp", "--set", "--vis",
                          "--num_dets", "--det_thresh"],
+         "rpn_generate.py": ["--gpu", "--def", "--net", "--cfg", "--wait", "--imdb", "--set"],
          "reval.py": ["output_dir", "--imdb", "--matlab", "--comp", "--nms"],
          "demo.py": ["--gpu", "--precision", "--cpu", "--net", "--show"]}
 
@@ -102,6 +103,16 @@ def test_two_data_sets_joined(train, voc_folder, output):
     names = "voc:%s@trainval+voc:%s@test" % (voc_folder, voc_folder)
     succeed(train(imdb=names))
     assert (output / "things_trainval+things_test" / "tinynet_fast_rcnn_iter_2.caffemodel").is_file()
+
+
+@pytest.mark.parametrize("tool", ["test_net.py", "rpn_generate.py"])
+def test_wait_waits_for_the_caffemodel(tool, prototxt, tmp_path):
+    command = [sys.executable, "tools/" + tool, "--gpu", "cpu", "--def", prototxt, "--net", tmp_path / "later.caffemodel",
+               "--wait", "True", "--imdb", "voc_2007_test"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        said = next(line for line in process.stdout if line.startswith("Waiting"))
+        process.kill()
+    assert said == f"Waiting for {tmp_path / 'later.caffemodel'} to exist...\n"
 
 
 def test_wait_is_a_real_boolean(run, flags_of_test):
