@@ -16,6 +16,7 @@ from utils.errors import UserError
 from utils.selective_search import MODES
 
 VOTERS = 0.05   # lowest score of the boxes that take part in TEST.BBOX_VOTE, test_net's default
+PUBLISHED = {'vgg16': 'VGG16', 'zf': 'ZF'}      # --net of py-faster-rcnn's demo: its folder below models/pascal_voc
 TEST_NETS = ('test.prototxt', 'faster_rcnn_test.pt')
 
 
@@ -34,6 +35,8 @@ def add_detector_flags(parser, net):
 
 def load(args):
     """(net, class names with the background first) of the flags of add_detector_flags."""
+    if args.net in PUBLISHED and not args.model:
+        use_published(args)
     model = Path(args.model) if args.model else newest_model(args.net)
     _cli.need_file(model, '--model', "train one with experiments/scripts/fast_rcnn_ohem.sh")
     record = _classes.training_record(model)
@@ -48,6 +51,18 @@ def load(args):
     use_config_of(net, classes)
     print("Boxes: " + ("proposals of the net" if cfg.TEST.HAS_RPN else "selective search, " + args.mode), flush=True)
     return net, classes
+
+
+def use_published(args):
+    """Take the caffemodel and the prototxt that py-faster-rcnn's demo takes for a --net of PUBLISHED."""
+    name = PUBLISHED[args.net]
+    model = ROOT / 'data' / 'faster_rcnn_models' / f'{name}_faster_rcnn_final.caffemodel'
+    if not model.is_file():
+        raise UserError(f"--net {args.net}: {model} does not exist; fetch it with "
+                        f"data/scripts/fetch_faster_rcnn_models.sh, or write --net {name} for a net of your own")
+    args.model = str(model)
+    if args.prototxt is None:
+        args.prototxt = str(ROOT / 'models' / 'pascal_voc' / name / 'faster_rcnn_alt_opt' / 'faster_rcnn_test.pt')
 
 
 def newest_model(net):

@@ -8,8 +8,7 @@ Fast R-CNN gets its proposals from our own selective search; Faster R-CNN and R-
     python tools/demo.py --gpu cpu --net SqueezeNet photo1.jpg photo2.jpg
     python tools/demo.py --gpu 0 --net VGG16 --model vgg16_fast_rcnn_iter_40000.caffemodel photo.jpg
     python tools/demo.py --gpu cpu --net SqueezeNet --cfg experiments/cfgs/multistage.yml photo.jpg    with +B
-    python tools/demo.py --gpu 0 --def models/pascal_voc/VGG16/faster_rcnn_alt_opt/faster_rcnn_test.pt \\
-        --model data/faster_rcnn_models/VGG16_faster_rcnn_final.caffemodel
+    python tools/demo.py --gpu 0 --net vgg16                           (or zf) py-faster-rcnn's published net
 """
 import argparse
 from pathlib import Path

@@ -126,3 +126,5 @@ def test_reval_without_detections(run, tmp_path, voc_folder):
 
 def test_demo_without_a_trained_net(run):
     assert_error(run("demo.py", "--cpu", "--net", "NoSuchNet", "photo.jpg"), "NoSuchNet")
+    assert_error(run("demo.py", "--cpu", "--net", "zf"), "data/faster_rcnn_models/ZF_faster_rcnn_final.caffemodel does not exist",
+                 "fetch_faster_rcnn_models.sh")
